@@ -174,11 +174,26 @@ def test_a_later_start_never_ends_earlier(one, other, span, calendar):
     assert subtract(first, span, calendar) <= subtract(second, span, calendar)
 
 
-@given(changes, st.integers(0, 180), day_spans, calendars)
-def test_a_later_start_never_ends_earlier_within_the_hours_of_a_change(start, minutes, span, calendar):
-    later = start + timedelta(minutes=minutes)
-    assert add(start, span, calendar) <= add(later, span, calendar)
-    assert subtract(start, span, calendar) <= subtract(later, span, calendar)
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        (NEW_YORK, datetime(2026, 3, 8, 7, tzinfo=UTC)),
+        (NEW_YORK, datetime(2026, 11, 1, 6, tzinfo=UTC)),
+        ("Australia/Lord_Howe", datetime(2026, 4, 4, 15, tzinfo=UTC)),
+        ("Australia/Lord_Howe", datetime(2026, 10, 3, 15, 30, tzinfo=UTC)),
+        ("America/Havana", datetime(2026, 3, 8, 5, tzinfo=UTC)),
+        ("America/Havana", datetime(2026, 11, 1, 5, tzinfo=UTC)),
+    ],
+)
+@pytest.mark.parametrize("ends", Ends)
+def test_a_later_start_never_ends_earlier_through_a_change_of_time(zone, change, ends):
+    calendar = Calendar(time_zone=zone, ends=ends)
+    day = Span.parse("1 day")
+    for base in (change - timedelta(days=1), change, change + timedelta(days=1)):
+        starts = [base + timedelta(minutes=5 * step) for step in range(-36, 37)]
+        for turn in (add, shift, subtract):
+            turned = [turn(start, day, calendar) for start in starts]
+            assert turned == sorted(turned)
 
 
 @given(moments, st.integers(1, 39), st.sampled_from(Unit), calendars)
