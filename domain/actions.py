@@ -1,0 +1,227 @@
+"""What Vigil can do by itself. The plan asks for actions; the workflow schedules an activity by the action's kind.
+
+An action carries all that its activity needs. Its key is made from its cause and attempt, never from the time.
+"""
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
+
+from pydantic import Field
+
+from domain.base import Frozen, Instant, Key
+from domain.decision import Number
+from domain.order import Coverage, Order
+from domain.policy import PolicySlice
+from domain.request import Request
+
+
+class Action(Frozen):
+    """What every action says: which, for whom, of which case, at which moment of the case's own time."""
+
+    kind: str
+    key: Key
+    practice: Key
+    case_id: Key
+    now: Instant = Field(description="The case's time when the plan asked for it.")
+    track: str | None = None
+
+    single_shot: ClassVar[bool] = False
+    """Tried once: after a failure nobody knows, the plan searches before it tries again."""
+    patience: ClassVar[timedelta] = timedelta(minutes=5)
+    """How long the activity may take with all its tries; at most ten minutes."""
+
+    @property
+    def payer(self) -> str | None:
+        """The payer whose limits it counts against, if it goes to a payer."""
+        return None
+
+    @property
+    def summary(self) -> str:
+        """What a reader of the history sees."""
+        return self.kind.replace("_", " ").capitalize()
+
+
+class PinPolicy(Action):
+    """Look up the payer's released rules and take the slice that decides this order."""
+
+    kind: Literal["pin_policy"] = "pin_policy"
+    payer_id: Key
+    order: Order
+
+    @property
+    def summary(self) -> str:
+        return f"Take the rules of {self.payer_id} that decide this order"
+
+
+class VerifyCoverage(Action):
+    """Ask whether the insurance holds and what it pays."""
+
+    kind: Literal["verify_coverage"] = "verify_coverage"
+    order: Order
+    rank: int
+    eligibility_payer: str | None = Field(default=None, description="The payer's id at the eligibility service.")
+
+    @property
+    def coverage(self) -> Coverage:
+        """The coverage that is asked about."""
+        return self.order.coverage(self.rank)
+
+    @property
+    def summary(self) -> str:
+        return f"Ask {self.coverage.payer} whether coverage {self.rank} is active"
+
+
+class GatherDocuments(Action):
+    """Search the chart for what the payer wants to see."""
+
+    kind: Literal["gather_documents"] = "gather_documents"
+    patient_id: Key
+    wanted: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        return "Look in the chart for: " + ", ".join(self.wanted)
+
+
+class SubmitRequest(Action):
+    """Search for the request at the payer, and create it once if it is not there."""
+
+    kind: Literal["submit_request"] = "submit_request"
+    request: Request
+    policy: PolicySlice
+    single_shot: ClassVar[bool] = True
+    patience: ClassVar[timedelta] = timedelta(seconds=150)
+
+    @property
+    def payer(self) -> str:
+        return self.request.payer
+
+    @property
+    def summary(self) -> str:
+        return f"Submit request {self.request.attempt} to {self.payer} by {self.request.rail}"
+
+
+class InquireStatus(Action):
+    """Ask the payer how the request stands."""
+
+    kind: Literal["inquire_status"] = "inquire_status"
+    request: Request
+    policy: PolicySlice
+    numbers: tuple[Number, ...] = ()
+    why: str = Field(max_length=200)
+
+    @property
+    def payer(self) -> str:
+        return self.request.payer
+
+    @property
+    def summary(self) -> str:
+        return f"Ask {self.payer} how request {self.request.attempt} stands: {self.why}"
+
+
+class WithdrawRequest(Action):
+    """Cancel the request at the payer."""
+
+    kind: Literal["withdraw_request"] = "withdraw_request"
+    request: Request
+    policy: PolicySlice
+    numbers: tuple[Number, ...] = ()
+    single_shot: ClassVar[bool] = True
+    patience: ClassVar[timedelta] = timedelta(seconds=150)
+
+    @property
+    def payer(self) -> str:
+        return self.request.payer
+
+    @property
+    def summary(self) -> str:
+        return f"Withdraw request {self.request.attempt} at {self.payer}"
+
+
+class NotifyPatient(Action):
+    """Tell the patient, once. The text names no health information; details wait behind a login."""
+
+    kind: Literal["notify_patient"] = "notify_patient"
+    message: Literal[
+        "approved", "not_required", "delayed", "denied", "partly_approved", "not_obtained_before_visit", "cancelled"
+    ]
+    cause: int
+    order: Order
+
+    @property
+    def summary(self) -> str:
+        return f"Tell the patient: {self.message.replace('_', ' ')}"
+
+
+class NotifyProvider(Action):
+    """Tell the ordering provider in the chart system, once."""
+
+    kind: Literal["notify_provider"] = "notify_provider"
+    message: Literal["denied", "partly_approved", "modified", "visit_at_risk"]
+    cause: int
+    order: Order
+    title: str = Field(max_length=200)
+    lines: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        return f"Tell the ordering provider: {self.message.replace('_', ' ')}"
+
+
+class DocumentInChart(Action):
+    """File an event of the case in the chart once, and read it back."""
+
+    kind: Literal["document_in_chart"] = "document_in_chart"
+    entry: Key
+    cause: int
+    patient_id: Key
+    title: str = Field(max_length=200)
+    lines: tuple[str, ...] = Field(description="The text, a paragraph each.")
+
+    @property
+    def summary(self) -> str:
+        return f"File in the chart: {self.entry.replace('_', ' ')}"
+
+
+class PostResponsibility(Action):
+    """Post what the patient will owe for check-in, and read it back. Cents."""
+
+    kind: Literal["post_responsibility"] = "post_responsibility"
+    cause: int
+    patient_id: Key
+    visit_id: str | None
+    visit_on: date
+    copay_cents: int | None
+    estimate_cents: int | None
+    as_of: Instant
+
+    @property
+    def summary(self) -> str:
+        return "Post the patient's responsibility for check-in"
+
+
+class ReadAppointment(Action):
+    """Look in the schedule whether the visit stands."""
+
+    kind: Literal["read_appointment"] = "read_appointment"
+    appointment_id: str | None
+    patient_id: Key
+    service_from: date
+
+    @property
+    def summary(self) -> str:
+        return "Look in the schedule whether the visit stands"
+
+
+KNOWN: tuple[type[Action], ...] = (
+    PinPolicy, VerifyCoverage, GatherDocuments, SubmitRequest, InquireStatus, WithdrawRequest, NotifyPatient,
+    NotifyProvider, DocumentInChart, PostResponsibility, ReadAppointment,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    AnyAction = Action
+else:
+    AnyAction = Annotated[Union[KNOWN], Field(discriminator="kind")]  # noqa: UP007 - built from the list above
+"""Any action, chosen by its kind."""
+
+__all__ = ["KNOWN", "Action", "AnyAction", *(cls.__name__ for cls in KNOWN)]  # noqa: PLE0604
