@@ -37,10 +37,20 @@ _HOLIDAYS_BEHIND, _HOLIDAYS_AHEAD = timedelta(days=31), timedelta(days=400)
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,40}$")]
-Codes = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{5}(-[A-Z0-9]{5})?$")]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()-]{6,20}$")]
 Place = Annotated[str, StringConstraints(pattern=r"^[0-9]{2}$")]
 State = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+
+
+def _ascends(span: str) -> str:
+    first, _, last = span.partition("-")
+    if last and last < first:
+        msg = f"the range {span} ends before it begins; turn it round"
+        raise ValueError(msg)
+    return span
+
+
+Codes = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{5}(-[A-Z0-9]{5})?$"), AfterValidator(_ascends)]
 
 
 def _compiles(pattern: str) -> str:
@@ -267,6 +277,13 @@ class Ages(_Dated):
 
     since: int = Field(default=0, ge=0, le=150, alias="from")
     until: int = Field(default=150, ge=0, le=150)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.until < self.since:
+            msg = "until is less than from; correct one of them"
+            raise ValueError(msg)
+        return self
 
 
 class Match(Frozen):
@@ -567,7 +584,8 @@ class Policy(_Payer):
             else not match.ages or match.ages.since <= (line.patient_age or 0) <= match.ages.until,
             None
             if match.diagnoses and not line.diagnoses
-            else not match.diagnoses or any(code.startswith(match.diagnoses) for code in line.diagnoses),
+            else not match.diagnoses
+            or any(_begins(code, prefix) for code in line.diagnoses for prefix in match.diagnoses),
         )
         return level, False if False in verdicts else None if None in verdicts else True
 
@@ -597,6 +615,11 @@ Needs = tuple[Need, Need, WhoAsks]
 def _within(code: str, span: str) -> bool:
     first, _, last = span.partition("-")
     return first <= code <= (last or first)
+
+
+def _begins(diagnosis: str, prefix: str) -> bool:
+    """Compare ICD-10-CM codes with and without their point, which systems leave out as they like."""
+    return diagnosis.replace(".", "").startswith(prefix.replace(".", ""))
 
 
 def _one_of(wanted: tuple[str, ...], given: str | None) -> bool | None:
@@ -904,7 +927,7 @@ def _overlap(policy: Policy, one: Requirement, other: Requirement) -> bool:
         and (
             not a.diagnoses
             or not b.diagnoses
-            or any(x.startswith(y) or y.startswith(x) for x in a.diagnoses for y in b.diagnoses)
+            or any(_begins(x, y) or _begins(y, x) for x in a.diagnoses for y in b.diagnoses)
         )
         and ages_a.since <= ages_b.until
         and ages_b.since <= ages_a.until
