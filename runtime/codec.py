@@ -15,7 +15,8 @@ Whose a payload is. Workflow ids say nothing, so the practice comes from, in thi
 (`for_practice(client, "lakeside")`), the surrounding `with practice("lakeside"):`, and what the case's own payloads
 said when they were decoded (a worker always decodes a case's input before it encodes anything for it). If they
 disagree, the payload is refused. A case's payload is never sealed without a practice; workflows that are not cases
-(the schedules') may have none.
+(the schedules') may have none. A child workflow of a case is named `<case id>-…`; other workflows speak to a case by an
+activity that uses `for_practice`.
 """
 
 import dataclasses
@@ -44,6 +45,7 @@ from runtime.keys import KeyRing, lengthed
 
 ENCODING = b"binary/vigil-aes256gcm"
 CASE_PREFIX = "case-"
+_CASE_ID_LENGTH = 31
 _KEY, _PRACTICE, _WORKFLOW = "vigil-key", "vigil-practice", "vigil-workflow"
 # Far more than a worker caches (1,000): a case in the cache must not be forgotten here.
 _REMEMBERED_CASES = 50_000
@@ -68,13 +70,14 @@ class _Owners:
         self._known: OrderedDict[str, str] = OrderedDict()
 
     def get(self, workflow_id: str | None) -> str | None:
-        return None if workflow_id is None else self._known.get(workflow_id)
+        return None if workflow_id is None else self._known.get(_family(workflow_id))
 
     def learn(self, workflow_id: str | None, owner: str) -> None:
         if workflow_id is None or not owner:
             return
-        self._known[workflow_id] = owner
-        self._known.move_to_end(workflow_id)
+        family = _family(workflow_id)
+        self._known[family] = owner
+        self._known.move_to_end(family)
         while len(self._known) > _REMEMBERED_CASES:
             self._known.popitem(last=False)
 
@@ -195,6 +198,11 @@ def for_practice(client: Client, practice_id: str) -> Client:
         raise PracticeUnknown("This client does not seal payloads. Connect with `runtime.temporal.connect`.")
     config["data_converter"] = dataclasses.replace(converter, payload_codec=codec.for_practice(practice_id))
     return Client(**config)
+
+
+def _family(workflow_id: str) -> str:
+    # A child workflow of a case is named `<case id>-…`, and belongs to the practice of the case.
+    return workflow_id[:_CASE_ID_LENGTH] if workflow_id.startswith(CASE_PREFIX) else workflow_id
 
 
 def _associated(key_id: str, owner: str, workflow_id: str) -> bytes:
