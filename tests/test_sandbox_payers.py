@@ -1,0 +1,484 @@
+"""The sandbox's payers, over real HTTP: strictness, scenarios, duplicates, inquiries, cancels, faults."""
+
+import copy
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+Json = dict[str, Any]
+PAS = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/"
+X12 = "https://codesystem.x12.org/005010/"
+START = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)  # a Tuesday
+NPI = "1234567893"
+
+
+def concept(system: str, code: str) -> Json:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+def item(sequence: int, code: str = "95886", units: int = 4) -> Json:
+    return {
+        "extension": [
+            {"url": f"{PAS}extension-serviceItemRequestType", "valueCodeableConcept": concept(f"{X12}1525", "HS")},
+            {"url": f"{PAS}extension-certificationType", "valueCodeableConcept": concept(f"{X12}1322", "I")},
+        ],
+        "sequence": sequence,
+        "diagnosisSequence": [1],
+        "category": concept(f"{X12}1365", "3"),
+        "productOrService": concept("http://www.ama-assn.org/go/cpt", code),
+        "servicedDate": "2026-03-20",
+        "quantity": {"value": units},
+        "locationCodeableConcept": concept(
+            "https://www.cms.gov/Medicare/Coding/place-of-service-codes/Place_of_Service_Code_Set", "11"
+        ),
+    }
+
+
+def request_bundle(suffix: str, *, lines: int = 1, number: str = "", member: str = "") -> Json:
+    """A request Bundle that is right in all that the payers check; the member id ends in `suffix`."""
+    number = number or uuid.uuid4().hex
+    member = member or f"MBR{uuid.uuid4().int % 10**6:06d}{suffix}"
+    names = ("Claim", "Patient", "Organization", "Insurer", "Coverage")
+    urls = {name: f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{number}/{name}')}" for name in names}
+    profiles = {name: {"profile": [f"{PAS}{name}"]} for name in ("profile-claim", "profile-pas-request-bundle")}
+    claim = {
+        "resourceType": "Claim",
+        "meta": profiles["profile-claim"],
+        "identifier": [{"system": "urn:trnorg:9012345678", "value": number}],
+        "status": "active",
+        "type": concept("http://terminology.hl7.org/CodeSystem/claim-type", "professional"),
+        "use": "preauthorization",
+        "patient": {"reference": urls["Patient"]},
+        "created": "2026-03-03T15:00:00Z",
+        "insurer": {"reference": urls["Insurer"]},
+        "provider": {"reference": urls["Organization"]},
+        "priority": concept("http://terminology.hl7.org/CodeSystem/processpriority", "normal"),
+        "diagnosis": [{"sequence": 1, "diagnosisCodeableConcept": concept("http://hl7.org/fhir/sid/icd-10-cm", "G56.01")}],
+        "insurance": [{"sequence": 1, "focal": True, "coverage": {"reference": urls["Coverage"]}}],
+        "item": [item(sequence, f"9588{5 + sequence}") for sequence in range(1, lines + 1)],
+    }
+    patient = {
+        "resourceType": "Patient",
+        "meta": {"profile": [f"{PAS}profile-beneficiary"]},
+        "identifier": [
+            {"type": concept("http://terminology.hl7.org/CodeSystem/v2-0203", "MB"), "system": "urn:test", "value": member}
+        ],
+        "name": [{"family": "Testperson", "given": ["Robin"]}],
+        "gender": "female",
+        "birthDate": "1970-02-03",
+    }
+    coverage = {
+        "resourceType": "Coverage",
+        "meta": {"profile": [f"{PAS}profile-coverage"]},
+        "identifier": [
+            {"type": concept("http://terminology.hl7.org/CodeSystem/v2-0203", "MB"), "system": "urn:test", "value": member}
+        ],
+        "status": "active",
+        "subscriberId": member,
+        "beneficiary": {"reference": urls["Patient"]},
+        "relationship": {
+            "coding": [
+                {"system": "http://terminology.hl7.org/CodeSystem/subscriber-relationship", "code": "self"},
+                {"system": f"{X12}1069", "code": "18"},
+            ]
+        },
+        "payor": [{"reference": urls["Insurer"]}],
+    }
+    organizations = {
+        name: {
+            "resourceType": "Organization",
+            "meta": {"profile": [f"{PAS}{profile}"]},
+            "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": NPI}],
+            "active": True,
+            "type": [concept(f"{X12}98", kind)],
+            "name": title,
+            "address": [{"line": ["1 Test Street"], "city": "Testville", "state": "OH", "postalCode": "44101"}],
+        }
+        for name, profile, kind, title in (
+            ("Organization", "profile-requestor", "X3", "Lakeside Orthopedics"),
+            ("Insurer", "profile-insurer", "PR", "Test Payer"),
+        )
+    }
+    resources = {"Claim": claim, **organizations, "Patient": patient, "Coverage": coverage}
+    return {
+        "resourceType": "Bundle",
+        "meta": profiles["profile-pas-request-bundle"],
+        "identifier": {"system": "urn:test:bundle", "value": number},
+        "type": "collection",
+        "timestamp": "2026-03-03T15:00:00Z",
+        "entry": [
+            {"fullUrl": urls[name], "resource": {"id": urls[name][9:], **resource}} for name, resource in resources.items()
+        ],
+    }
+
+
+def inquiry_of(bundle: Json) -> Json:
+    inquiry = copy.deepcopy(bundle)
+    number = uuid.uuid4().hex
+    inquiry["identifier"]["value"] = number
+    inquiry["entry"][0]["resource"]["identifier"][0]["value"] = number
+    return inquiry
+
+
+class PayerClient:
+    """A practice at a payer, with the clock that it tells."""
+
+    def __init__(self, url: str, payer: str) -> None:
+        self.practice = f"t{uuid.uuid4().hex[:12]}"
+        self.base = f"/payers/{payer}"
+        self.http = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self.payer = payer
+        self.now = START
+        form = {"grant_type": "client_credentials", "client_id": self.practice, "client_secret": "any"}
+        token = self.http.post(f"{self.base}/oauth/token", data=form).raise_for_status().json()
+        self.http.headers["authorization"] = f"Bearer {token['access_token']}"
+
+    def post(self, operation: str, body: Json, **headers: str) -> httpx.Response:
+        sent = {"content-type": "application/fhir+json", "x-vigil-now": self.now.isoformat(), **headers}
+        return self.http.post(f"{self.base}/fhir/{operation}", json=body, headers=sent)
+
+    def submit(self, bundle: Json) -> httpx.Response:
+        return self.post("Claim/$submit", bundle)
+
+    def inquire(self, bundle: Json) -> Any:
+        return self.post("Claim/$inquire", inquiry_of(bundle)).raise_for_status().json()
+
+    def control(self, method: str, path: str, body: Json | None = None) -> Any:
+        answer = self.http.request(method, f"/control/practices/{self.practice}/{path}", json=body).raise_for_status()
+        return answer.json() if answer.content else None
+
+    def advance(self, to: datetime) -> None:
+        self.now = to
+        self.control("POST", "clock", {"to": to.isoformat()})
+
+    def effects(self) -> Any:
+        return self.control("GET", "received")["effects"]
+
+
+def claim_response(bundle: Json) -> Json:
+    response: Json = bundle["entry"][0]["resource"]
+    assert response["resourceType"] == "ClaimResponse"
+    return response
+
+
+def review(line: Json) -> dict[str, Any]:
+    """Action, number and reasons of an item."""
+    parts = line["adjudication"][0]["extension"][0]["extension"]
+    found: dict[str, Any] = {"reasons": []}
+    for part in parts:
+        if part["url"].endswith("reviewActionCode"):
+            found["action"] = part["valueCodeableConcept"]["coding"][0]["code"]
+        elif part["url"] == "number":
+            found["number"] = part["valueString"]
+        else:
+            found["reasons"].append(part["valueCodeableConcept"]["coding"][0]["code"])
+    return found
+
+
+def actions(bundle: Json) -> list[str]:
+    return [review(line)["action"] for line in claim_response(bundle)["item"]]
+
+
+@pytest.fixture
+def meridian(sandbox_url: str) -> Iterator[PayerClient]:
+    client = PayerClient(sandbox_url, "meridian-ppo")
+    yield client
+    client.http.close()
+
+
+@pytest.fixture
+def summit(sandbox_url: str) -> Iterator[PayerClient]:
+    client = PayerClient(sandbox_url, "summit-ma")
+    yield client
+    client.http.close()
+
+
+def test_an_approval_carries_number_period_and_units(meridian: PayerClient) -> None:
+    sent = request_bundle("100")
+    answer = meridian.submit(sent)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("application/fhir+json")
+    bundle = answer.json()
+    response = claim_response(bundle)
+    assert response["outcome"] == "complete"
+    assert response["request"]["reference"] == sent["entry"][0]["fullUrl"]
+    assert bundle["identifier"] == sent["identifier"]
+    decision = review(response["item"][0])
+    assert decision["action"] == "A1"
+    assert decision["number"].startswith("MPA")
+    extensions = {extension["url"].rpartition("extension-")[2]: extension for extension in response["item"][0]["extension"]}
+    assert extensions["itemPreAuthPeriod"]["valuePeriod"] == {"start": "2026-03-20", "end": "2026-06-18"}
+    quantity = extensions["itemAuthorizedDetail"]["extension"][1]["valueQuantity"]["value"]
+    assert quantity == 4
+
+
+@pytest.mark.parametrize(
+    ("suffix", "expected", "reasons"),
+    [
+        ("110", ["A1", "A1"], []),
+        ("200", ["A4", "A4"], ["0V"]),
+        ("204", ["A4", "A4"], ["0U"]),
+        ("300", ["A3", "A3"], ["0F"]),
+        ("301", ["A3", "A3"], ["0T"]),
+        ("400", ["A1", "A3"], []),
+        ("401", ["A6", "A6"], []),
+        ("402", ["A2", "A2"], []),
+        ("600", ["ZZ", "ZZ"], []),
+        ("900", ["NA", "NA"], []),
+        ("901", ["CT", "CT"], []),
+        ("555", ["A1", "A1"], []),
+    ],
+)
+def test_the_member_id_chooses_the_decision(
+    meridian: PayerClient, suffix: str, expected: list[str], reasons: list[str]
+) -> None:
+    bundle = meridian.submit(request_bundle(suffix, lines=2)).raise_for_status().json()
+    assert actions(bundle) == expected
+    assert review(claim_response(bundle)["item"][0])["reasons"] == reasons
+
+
+def test_a_denial_says_why_and_who_reviewed(meridian: PayerClient) -> None:
+    response = claim_response(meridian.submit(request_bundle("300")).json())
+    assert response["processNote"][0]["text"]
+    assert response["item"][0]["noteNumber"] == [1]
+    assert response["extension"][0]["url"].endswith("extension-claimResponseReviewer")
+
+
+def test_a_modification_adds_an_item_with_fewer_units(meridian: PayerClient) -> None:
+    response = claim_response(meridian.submit(request_bundle("401")).json())
+    (added,) = response["addItem"]
+    assert added["itemSequence"] == [1]
+    assert added["quantity"]["value"] == 2
+
+
+def test_an_information_request_names_the_document_and_ends_with_it(meridian: PayerClient) -> None:
+    sent = request_bundle("204")
+    bundle = meridian.submit(sent).json()
+    response = claim_response(bundle)
+    asked = next(e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "CommunicationRequest")
+    assert response["communicationRequest"][0]["reference"].endswith(asked["id"])
+    control_number = asked["identifier"][0]["value"]
+    member = sent["entry"][0]["resource"]["patient"]
+    parameters = [
+        {"name": "TrackingId", "valueIdentifier": {"value": control_number}},
+        {"name": "AttachTo", "valueCode": "preauthorization"},
+        {"name": "MemberId", "valueIdentifier": {"value": member["reference"]}},
+        {"name": "Attachment", "part": [{"name": "Content", "resource": {"resourceType": "DocumentReference"}}]},
+    ]
+    body = {"resourceType": "Parameters", "parameter": parameters}
+    assert meridian.post("$submit-attachment", body).status_code == 200
+    assert review(response["item"][0])["reasons"] == ["0U"]
+    meridian.advance(datetime(2026, 3, 5, 15, 1, tzinfo=UTC))
+    (found,) = meridian.inquire(sent)["parameter"]
+    assert actions(found["resource"]) == ["A1"]
+
+
+def test_a_rejection_decides_nothing(meridian: PayerClient) -> None:
+    response = claim_response(meridian.submit(request_bundle("500")).json())
+    assert response["outcome"] == "error"
+    assert "item" not in response
+    assert response["error"][0]["code"]["coding"][0]["system"] == f"{X12}901"
+
+
+def test_a_pend_is_decided_after_three_business_days(meridian: PayerClient) -> None:
+    sent = request_bundle("200")
+    meridian.now = datetime(2026, 3, 5, 15, 0, tzinfo=UTC)  # a Thursday
+    first = claim_response(meridian.submit(sent).json())
+    assert first["outcome"] == "complete"
+    assert first["item"][0]["extension"][-1]["valueString"].startswith("PEND-")
+    meridian.advance(datetime(2026, 3, 10, 14, 0, tzinfo=UTC))  # the Tuesday after, an hour too early
+    assert actions(meridian.inquire(sent)["parameter"][0]["resource"]) == ["A4"]
+    meridian.advance(datetime(2026, 3, 10, 15, 1, tzinfo=UTC))
+    assert actions(meridian.inquire(sent)["parameter"][0]["resource"]) == ["A1"]
+
+
+def test_the_older_version_has_its_own_shapes(summit: PayerClient) -> None:
+    sent = request_bundle("200")
+    bundle = summit.submit(sent).json()
+    assert "identifier" not in bundle
+    assert "request" not in claim_response(bundle)
+    assert claim_response(bundle)["outcome"] == "queued"
+    found = summit.inquire(sent)
+    assert found["resourceType"] == "Bundle"
+    assert actions(found) == ["A4"]
+    unknown = summit.inquire(request_bundle("100"))
+    assert claim_response(unknown)["error"][0]["code"]["coding"][0]["code"] == "AA"
+
+
+def test_an_inquiry_finds_only_what_is_the_requestors(meridian: PayerClient) -> None:
+    sent = request_bundle("100")
+    meridian.submit(sent).raise_for_status()
+    assert "parameter" not in meridian.inquire(request_bundle("100"))
+    other = copy.deepcopy(sent)
+    other["entry"][1]["resource"]["identifier"][0]["value"] = "1999999984"
+    assert "parameter" not in meridian.inquire(other)
+
+
+def test_an_inquiry_may_come_before_the_index(meridian: PayerClient) -> None:
+    meridian.control("PATCH", "settings", {"index_lag_seconds": 600})
+    sent = request_bundle("100")
+    meridian.submit(sent).raise_for_status()
+    assert "parameter" not in meridian.inquire(sent)
+    meridian.advance(datetime(2026, 3, 3, 15, 11, tzinfo=UTC))
+    assert len(meridian.inquire(sent)["parameter"]) == 1
+
+
+def test_a_resend_gets_the_same_answer_and_is_counted(meridian: PayerClient) -> None:
+    sent = request_bundle("100")
+    first, second = meridian.submit(sent), meridian.submit(sent)
+    assert first.json() == second.json()
+    assert meridian.effects()["duplicate_submits"] == 1
+    assert meridian.effects()["submits"][0]["effects"] == {"created": 1, "duplicate": 1}
+
+
+def test_the_same_service_under_another_number_is_refused_as_a_duplicate(meridian: PayerClient) -> None:
+    member = "MBR777000100"
+    meridian.submit(request_bundle("", member=member)).raise_for_status()
+    again = claim_response(meridian.submit(request_bundle("", member=member)).json())
+    assert review(again["item"][0]) == {"action": "A3", "reasons": ["0Q"]}
+    assert len(meridian.control("GET", "requests")["items"]) == 1
+
+
+def test_the_same_number_with_other_content_is_refused(meridian: PayerClient) -> None:
+    meridian.submit(request_bundle("100", number="N1")).raise_for_status()
+    other = meridian.submit(request_bundle("100", number="N1", lines=2))
+    assert other.status_code == 422
+
+
+def test_a_cancel_is_confirmed(meridian: PayerClient) -> None:
+    sent = request_bundle("200")
+    meridian.submit(sent).raise_for_status()
+    cancel = copy.deepcopy(sent)
+    cancel["identifier"]["value"] = "cancel-1"
+    cancel["entry"][0]["resource"]["extension"] = [
+        {"url": f"{PAS}extension-certificationType", "valueCodeableConcept": concept(f"{X12}1322", "3")}
+    ]
+    assert actions(meridian.submit(cancel).raise_for_status().json()) == ["C"]
+    meridian.advance(datetime(2026, 3, 20, tzinfo=UTC))
+    assert actions(meridian.inquire(sent)["parameter"][0]["resource"]) == ["C"]
+
+
+def _without(bundle: Json, name: str) -> None:
+    del bundle["entry"][0]["resource"][name]
+
+
+BREAKS: dict[str, tuple[Any, int, str]] = {
+    "collection": (lambda b: b.update(type="batch"), 422, "Bundle.type"),
+    "identifier": (lambda b: b.pop("identifier"), 422, "Bundle.identifier"),
+    "timestamp": (lambda b: b.update(timestamp="2026-03-03"), 422, "Bundle.timestamp"),
+    "claim first": (lambda b: b["entry"].reverse(), 422, "Bundle.entry[0]"),
+    "fullUrl": (lambda b: b["entry"][1].pop("fullUrl"), 422, "Bundle.entry[1].fullUrl"),
+    "closure": (lambda b: b["entry"].pop(3), 422, "patient.reference"),
+    "empty element": (lambda b: b["entry"][3]["resource"].update(telecom=[]), 400, "telecom"),
+    "npi": (lambda b: b["entry"][1]["resource"]["identifier"][0].update(value="1234567890"), 422, "identifier[0].value"),
+    "icd-10": (
+        lambda b: b["entry"][0]["resource"]["diagnosis"][0]["diagnosisCodeableConcept"]["coding"][0].update(code="G5601"),
+        422,
+        "diagnosis[0]",
+    ),
+    "birth date": (lambda b: b["entry"][3]["resource"].update(birthDate="1970"), 422, "birthDate"),
+    "item dates": (lambda b: b["entry"][0]["resource"]["item"][0].update(servicedDate="2026-03"), 422, "servicedDate"),
+    "member id": (
+        lambda b: (b["entry"][4]["resource"].pop("subscriberId"), [e["resource"].pop("identifier") for e in b["entry"][3:]]),
+        422,
+        "insurance",
+    ),
+    "certification type": (lambda b: b["entry"][0]["resource"]["item"][0]["extension"].pop(), 422, "certificationType"),
+    "request type": (lambda b: b["entry"][0]["resource"]["item"][0]["extension"].pop(0), 422, "serviceItemRequestType"),
+    "place": (lambda b: b["entry"][0]["resource"]["item"][0].pop("locationCodeableConcept"), 422, "location[x]"),
+    "category": (lambda b: b["entry"][0]["resource"]["item"][0].pop("category"), 422, "category"),
+    "diagnosis pointer": (lambda b: _without(b, "diagnosis"), 422, "diagnosisSequence"),
+    **{
+        name: (lambda b, name=name: _without(b, name), 422, name)
+        for name in ("status", "type", "use", "identifier", "created", "priority", "insurance", "insurer", "provider")
+    },
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_what_is_wrong_is_said_with_its_place(meridian: PayerClient, what: str) -> None:
+    spoil, status, place = BREAKS[what]
+    bundle = request_bundle("100")
+    spoil(bundle)
+    answer = meridian.submit(bundle)
+    assert answer.status_code == status, answer.text
+    outcome = answer.json()
+    assert outcome["resourceType"] == "OperationOutcome"
+    assert any(place in issue["expression"][0] for issue in outcome["issue"]), outcome
+    assert meridian.control("GET", "requests")["items"] == []
+
+
+def test_the_envelope_is_checked_too(meridian: PayerClient) -> None:
+    bundle = request_bundle("100")
+    assert meridian.post("Claim/$submit", bundle, **{"content-type": "application/json"}).status_code == 400
+    assert meridian.post("Claim/$submit", bundle, authorization="Bearer nonsense").status_code == 401
+    large = copy.deepcopy(bundle)
+    large["entry"][3]["resource"]["name"][0]["text"] = "x" * (5 * 1024 * 1024)
+    assert meridian.submit(large).status_code == 413
+    assert meridian.http.post("/payers/keystone-sf/oauth/token").status_code == 404
+
+
+def test_nonsense_answers(meridian: PayerClient) -> None:
+    inside = meridian.submit(request_bundle("601"))
+    assert (inside.status_code, inside.json()["resourceType"]) == (200, "OperationOutcome")
+    page = meridian.submit(request_bundle("602"))
+    assert (page.status_code, page.headers["content-type"].split(";")[0]) == (200, "text/html")
+    cut = meridian.submit(request_bundle("603"))
+    assert cut.status_code == 200
+    with pytest.raises(ValueError, match="Unterminated|Expecting"):
+        cut.json()
+    sent = request_bundle("604")
+    other = meridian.submit(sent).json()
+    assert other["identifier"] != sent["identifier"]
+    assert claim_response(other)["patient"]["reference"] != sent["entry"][3]["fullUrl"]
+
+
+def test_a_lost_answer_has_had_its_effect(meridian: PayerClient) -> None:
+    sent = request_bundle("700")
+    with pytest.raises(httpx.RemoteProtocolError):
+        meridian.submit(sent)
+    assert actions(meridian.inquire(sent)["parameter"][0]["resource"]) == ["A1"]
+    assert meridian.effects()["submits"][0]["effects"] == {"created": 1}
+
+
+def test_a_slow_answer_comes(meridian: PayerClient) -> None:
+    meridian.control("PATCH", "settings", {"slow_wall_seconds": 0.3})
+    answer = meridian.submit(request_bundle("701"))
+    assert answer.elapsed.total_seconds() >= 0.3
+    assert actions(answer.json()) == ["A1"]
+
+
+@pytest.mark.parametrize(("suffix", "statuses"), [("702", [429, 429, 200]), ("703", [500, 500, 200]), ("704", [500] * 3)])
+def test_transient_failures(meridian: PayerClient, suffix: str, statuses: list[int]) -> None:
+    sent = request_bundle(suffix)
+    answers = [meridian.submit(sent) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == statuses
+    if suffix == "702":
+        assert answers[0].headers["retry-after"] == "1"
+    assert len(meridian.control("GET", "requests")["items"]) == (1 if statuses[-1] == 200 else 0)
+
+
+def test_switched_faults_apply_as_often_as_they_say(meridian: PayerClient) -> None:
+    meridian.control("POST", "faults", {"system": "payers", "route": r"POST .*\$submit", "fault": "lost", "times": 1})
+    meridian.control("POST", "faults", {"system": "payers", "route": r"\$inquire", "fault": "429", "times": 2})
+    sent = request_bundle("100")
+    with pytest.raises(httpx.RemoteProtocolError):
+        meridian.submit(sent)
+    assert meridian.post("Claim/$inquire", inquiry_of(sent)).status_code == 429
+    assert meridian.post("Claim/$inquire", inquiry_of(sent)).status_code == 429
+    assert actions(meridian.inquire(sent)["parameter"][0]["resource"]) == ["A1"]
+    assert meridian.control("GET", "faults")["items"] == []
+
+
+def test_a_revoked_token_is_refused(meridian: PayerClient) -> None:
+    meridian.control("POST", "tokens/revoke")
+    assert meridian.submit(request_bundle("100")).status_code == 401
+
+
+def test_metadata_names_the_version(meridian: PayerClient) -> None:
+    statement = meridian.http.get("/payers/summit-ma/fhir/metadata").json()
+    assert statement["implementationGuide"][0].endswith("|2.0.1")
