@@ -124,6 +124,21 @@ class Attempt:
         return first.occurred_at if first else None
 
     @property
+    def contradicted(self) -> tuple[int, ...]:
+        """Lines on which the payer said two different last words, with nobody having asked it to think again."""
+        said: dict[int, Outcome] = {}
+        torn: set[int] = set()
+        for answer in self.answers:
+            for line in answer.decision.lines:
+                if answer.via == "person":
+                    torn.discard(line.line)
+                elif line.decision.is_final and said.get(line.line, line.decision) is not line.decision:
+                    torn.add(line.line)
+                if line.decision.is_final:
+                    said[line.line] = line.decision
+        return () if self.option else tuple(sorted(torn))
+
+    @property
     def last_answer(self) -> DecisionReceived | None:
         """The latest decision, pended ones too."""
         return self.answers[-1] if self.answers else None
@@ -131,7 +146,7 @@ class Attempt:
     @property
     def numbers(self) -> tuple[Number, ...]:
         """Every number that the payer gave, without repeats, in order."""
-        given = [n for n in (self.submitted.numbers if self.submitted else ())]
+        given = list(self.submitted.numbers) if self.submitted else []
         given += [n for answer in self.answers for n in answer.decision.all_numbers]
         return tuple(dict.fromkeys(given))
 
@@ -174,6 +189,8 @@ class Track:
             return False
         if any(line.referral == "required" for line in self.requirement.lines) and self.referral is None:
             return False
+        if self.attempt.contradicted:
+            return False
         accepted = self.attempt.option is not None and self.attempt.option.option == "accept"
         fine = {Outcome.PARTLY_APPROVED, Outcome.MODIFIED} if accepted else set[Outcome]()
         return all(o is not None and (o.permits or o in fine) for o in self.outcomes)
@@ -185,6 +202,8 @@ class Case:
 
     id: str
     order: Order
+    time_zone: str = "America/New_York"
+    """The practice's, by which its days are counted."""
     facts: tuple[Fact, ...] = ()
     size: int = 0
     """Bytes of all facts as JSON."""
@@ -336,13 +355,14 @@ def _without(case: Case) -> Case:
     return replace(folded, size=case.size, sources=case.sources)
 
 
-def _apply(case: Case, fact: Fact) -> Case:  # noqa: PLR0915 - one line for each kind of fact
+def _apply(case: Case, fact: Fact) -> Case:
     match fact:
         case OrderReceived():
             documents = {document.id: document for document in fact.order.documents}
             return replace(
                 case,
                 order=fact.order,
+                time_zone=fact.time_zone,
                 appointment=fact.order.appointment,
                 documents=MappingProxyType({**case.documents, **documents}),
             )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from domain.base import Frozen, Instant, Key, Name, Sentence, Turn
+from domain.calendars import TimeZone
 from domain.decision import AnswerError, Decision, Number
 from domain.order import Appointment, DocumentRef, Order
-from domain.policy import PolicySlice
+from domain.policy import PolicySlice, WhoAsks
 
 MAX_FACT_BYTES = 8 * 1024
 """A fact is small; what is large is a reference."""
@@ -41,6 +42,9 @@ class OrderReceived(Fact):
 
     kind: Literal["order_received"] = "order_received"
     order: Order
+    time_zone: TimeZone = Field(
+        default="America/New_York", description="The practice's, by which its days are counted."
+    )
 
 
 class OrderChanged(Fact):
@@ -168,7 +172,7 @@ class RequirementDetermined(Fact):
     rank: int
     payer: Key
     lines: tuple[LineRequirement, ...] = Field(min_length=1)
-    who_asks: Literal["ordering", "rendering", "facility"] = "ordering"
+    who_asks: WhoAsks = WhoAsks.ORDERING
     evidence: DocumentRef | None = None
 
 
@@ -270,7 +274,7 @@ class RequestWithdrawn(Fact):
 
 
 class NewAttemptOrdered(Fact):
-    """A person decided that the request be sent anew: corrected, never arrived by the payer's word, or after a denial."""
+    """A person decided to send anew: corrected, never arrived by the payer's word, or after a denial."""
 
     kind: Literal["new_attempt_ordered"] = "new_attempt_ordered"
     attempt: int = Field(ge=2, description="The attempt that may be sent now.")
@@ -495,12 +499,46 @@ class UnknownFact(Fact):
 
 
 KNOWN: tuple[type[Fact], ...] = (
-    OrderReceived, OrderChanged, OrderCancelled, AppointmentChanged, NoteAdded, CallLogged, CaseClosed, FactRetracted,
-    PolicyPinned, PolicyMissing, CoverageVerified, RequirementDetermined, DocumentsGathered, DocumentAdded,
-    RequestSubmitted, RequestRejected, DecisionReceived, StatusInquired, AnswerNotUnderstood, NotificationClaimed,
-    RequestWithdrawn, NewAttemptOrdered, InformationSent, ReferralObtained, OptionChosen, PatientNotified, ProviderNotified, ChartDocumented, ResponsibilityPosted, TaskOpened, TaskClaimed,
-    TaskReleased, TaskCompleted, TaskWithdrawn, ActionBegun, ActionEnded, ClockBreached, ClockExtended, PlanFailed,
-)  # fmt: skip
+    OrderReceived,
+    OrderChanged,
+    OrderCancelled,
+    AppointmentChanged,
+    NoteAdded,
+    CallLogged,
+    CaseClosed,
+    FactRetracted,
+    PolicyPinned,
+    PolicyMissing,
+    CoverageVerified,
+    RequirementDetermined,
+    DocumentsGathered,
+    DocumentAdded,
+    RequestSubmitted,
+    RequestRejected,
+    DecisionReceived,
+    StatusInquired,
+    AnswerNotUnderstood,
+    NotificationClaimed,
+    RequestWithdrawn,
+    NewAttemptOrdered,
+    InformationSent,
+    ReferralObtained,
+    OptionChosen,
+    PatientNotified,
+    ProviderNotified,
+    ChartDocumented,
+    ResponsibilityPosted,
+    TaskOpened,
+    TaskClaimed,
+    TaskReleased,
+    TaskCompleted,
+    TaskWithdrawn,
+    ActionBegun,
+    ActionEnded,
+    ClockBreached,
+    ClockExtended,
+    PlanFailed,
+)
 
 _BY_KIND: dict[str, type[Fact]] = {str(cls.model_fields["kind"].default): cls for cls in KNOWN}
 
@@ -518,9 +556,7 @@ if TYPE_CHECKING:
     AnyFact = Fact
 else:
     AnyFact = Annotated[
-        Union[  # noqa: UP007 - built from the list above
-            (*(Annotated[cls, Tag(kind)] for kind, cls in _BY_KIND.items()), Annotated[UnknownFact, Tag("unknown")])
-        ],
+        Union[(*(Annotated[cls, Tag(kind)] for kind, cls in _BY_KIND.items()), Annotated[UnknownFact, Tag("unknown")])],
         Discriminator(_tag),
     ]
 """Any fact, chosen by its kind and version."""

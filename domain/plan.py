@@ -1,13 +1,29 @@
-"""The plan: what follows from the facts at an instant. Same facts, same instant, same plan."""
+"""The plan: what follows from the facts at an instant. Same facts, same instant, same plan. It only gathers the rules."""
 
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from pydantic import Field
 
-from domain.actions import AnyAction
+from domain.actions import Action, AnyAction
 from domain.base import Frozen, Instant, Sentence, Stage, Turn
-from domain.clocks import Clock
-from domain.facts import AnyFact
+from domain.case import Case, record
+from domain.clocks import Clock, ClockKind, start
+from domain.clocks import binding as least_slack
+from domain.facts import AnyFact, Fact, TaskOpened, TaskWithdrawn
+from domain.rules import RULES, WHEN_CANCELLED
+from domain.rules.asking import Ask, Look, Person, Rule, Waiting
+from domain.rules.escalation import escalation
+
+REVIEW_AFTER = timedelta(days=30)
+"""An open case is looked at again at the latest after this time, whatever the rules say."""
+MOST_ROUNDS = 30
+"""How often facts may follow from facts in one turn; more is a mistake in the rules."""
+
+
+class PlanError(Exception):
+    """The rules do not come to an end on this case. An operator looks at it."""
 
 
 class Plan(Frozen):
@@ -28,6 +44,174 @@ class Plan(Frozen):
         """The clock with the least slack."""
         return next((clock for clock in self.clocks if clock.key == self.binding), None)
 
-    def due_before(self, now: datetime) -> bool:
-        """Whether it is time to look again."""
-        return self.wake_at is not None and self.wake_at <= now
+
+class Settled(Frozen):
+    """A turn: the facts that followed, and the plan when no more do."""
+
+    facts: tuple[AnyFact, ...]
+    plan: Plan
+
+
+def plan(case: Case, now: datetime, rules: Sequence[Rule] | None = None) -> Plan:
+    """What to do about a case at an instant. Total over every case that facts can come to."""
+    if case.closed is not None:
+        why = f"The case is closed: {case.closed.reason.replace('_', ' ')}."
+        return Plan(stage=Stage.CLOSED, turn=Turn.NOBODY, why=why, next="Nothing is left to watch.")
+    if rules is None:
+        rules = WHEN_CANCELLED if case.cancelled else RULES
+    asked = [ask for rule in rules for ask in rule(case, now)]
+    clocks = [ask for ask in asked if isinstance(ask, Clock)]
+    clocks += [_task_clock(task.opened) for task in case.open_tasks]
+    asked += list(escalation(case, now, clocks))
+    wanted = _Wanted.of(case, asked)
+    if not any(clock.due > now for clock in clocks) and not case.open_tasks:
+        clocks.append(_review(case, now))
+    conclusions = (*(ask for ask in asked if isinstance(ask, Fact)), *wanted.opened(now), *wanted.withdrawn(case, now))
+    standing = _standing(asked, wanted)
+    actions = tuple(ask for ask in asked if isinstance(ask, Action))
+    wake_at = _wake_at(case, now, asked, clocks)
+    bound = least_slack(clocks, now)
+    return Plan(
+        stage=standing.stage,
+        turn=standing.turn,
+        why=standing.why,
+        next=_next(actions, bound, wake_at),
+        actions=actions,
+        conclusions=conclusions,
+        clocks=tuple(sorted(clocks, key=lambda clock: (clock.due, clock.key))),
+        binding=bound.key if bound else None,
+        wake_at=wake_at,
+    )
+
+
+def settle(case: Case, now: datetime, rules: Sequence[Rule] | None = None) -> tuple[Case, Settled]:
+    """Record what follows, until nothing more does. Raises `PlanError` where that does not end."""
+    facts: list[Fact] = []
+    for _ in range(MOST_ROUNDS):
+        found = plan(case, now, rules)
+        fresh = [fact for fact in found.conclusions if fact.source_id not in case.sources]
+        if not fresh:
+            return case, Settled(facts=tuple(facts), plan=found)
+        for fact in fresh:
+            case, _answer = record(case, fact, now)
+        facts += fresh
+    msg = f"the rules still conclude something new after {MOST_ROUNDS} rounds"
+    raise PlanError(msg)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The work for people that the rules want, each under the key that its task has or will have."""
+
+    tasks: dict[str, Person]
+    known: frozenset[str]
+
+    @classmethod
+    def of(cls, case: Case, asked: Iterable[Ask]) -> "_Wanted":
+        tasks: dict[str, Person] = {}
+        for ask in asked:
+            if isinstance(ask, Person):
+                tasks.setdefault(_task_key(case, ask.key), ask)
+        return cls(tasks, frozenset(case.tasks))
+
+    def opened(self, now: datetime) -> tuple[TaskOpened, ...]:
+        return tuple(
+            TaskOpened(
+                occurred_at=now,
+                by="vigil",
+                source_id=f"task/{key}",
+                track=person.track,
+                task=key,
+                task_kind=person.kind,
+                turn=person.turn,
+                title=person.title,
+                checklist=person.checklist,
+                due=person.due,
+                rule=person.rule,
+                lease_minutes=person.lease_minutes,
+                attempt=person.attempt,
+                rail=person.rail,
+                cause=person.cause,
+                raw=person.raw,
+            )
+            for key, person in self.tasks.items()
+            if key not in self.known
+        )
+
+    def withdrawn(self, case: Case, now: datetime) -> tuple[TaskWithdrawn, ...]:
+        return tuple(
+            TaskWithdrawn(
+                occurred_at=now,
+                by="vigil",
+                source_id=f"withdrawn/{task.opened.task}",
+                track=task.opened.track,
+                task=task.opened.task,
+                why="What made it necessary no longer holds.",
+            )
+            for task in case.open_tasks
+            if task.opened.task not in self.tasks
+        )
+
+
+def _task_key(case: Case, key: str) -> str:
+    """The key of the task for a piece of work: a new one where the last was finished and the need is still there."""
+    number = 1
+    while True:
+        found = key if number == 1 else f"{key}~{number}"
+        task = case.tasks.get(found)
+        if task is None or task.is_open:
+            return found
+        number += 1
+
+
+def _standing(asked: Iterable[Ask], wanted: _Wanted) -> Waiting:
+    """The earliest stage that anything waits at; there, people before payers before Vigil itself."""
+    order = {turn: place for place, turn in enumerate((Turn.STAFF, Turn.PROVIDER, Turn.OPERATOR, Turn.PATIENT))}
+    waits = [ask for ask in asked if isinstance(ask, Waiting)]
+    waits += [Waiting(person.stage, person.turn, person.title) for person in wanted.tasks.values()]
+    if not waits:
+        return Waiting(Stage.WATCHING, Turn.VIGIL, "Vigil watches; nothing has to be done now.")
+    last = len(order)
+    return min(waits, key=lambda w: (w.stage.position, order.get(w.turn, last + (w.turn is Turn.VIGIL)), w.why))
+
+
+def _task_clock(opened: TaskOpened) -> Clock:
+    return start(
+        key=f"task_due/{opened.task}",
+        kind=ClockKind.TASK_DUE,
+        label=f"Task: {opened.task_kind.value.replace('_', ' ')}.",
+        at=opened.occurred_at,
+        due=max(opened.due, opened.occurred_at),
+        rule=opened.rule,
+        waiting_for=opened.turn,
+        track=opened.track,
+        breach=True,
+    )
+
+
+def _review(case: Case, now: datetime) -> Clock:
+    return start(
+        key=f"review/{case.n}",
+        kind=ClockKind.HOLD,
+        label="Look at the case again.",
+        at=now,
+        due=now + REVIEW_AFTER,
+        rule="vigil/review",
+        waiting_for=Turn.VIGIL,
+    )
+
+
+def _wake_at(case: Case, now: datetime, asked: Iterable[Ask], clocks: Iterable[Clock]) -> datetime:
+    """The first moment at which time alone changes the plan."""
+    moments = [ask.at for ask in asked if isinstance(ask, Look)]
+    moments += [clock.due for clock in clocks if clock.paused_since is None]
+    moments += [t.claim.until for t in case.open_tasks if t.claim]
+    return min((moment for moment in moments if moment > now), default=now + REVIEW_AFTER)
+
+
+def _next(actions: Sequence[Action], bound: Clock | None, wake_at: datetime) -> str:
+    if actions:
+        return f"Now: {'; '.join(action.summary for action in actions)}."[:1000]
+    if bound is None:
+        return f"Vigil looks again on {wake_at:%Y-%m-%d %H:%M} UTC."
+    return f"{bound.label} Due {bound.due:%Y-%m-%d %H:%M} UTC ({bound.rule})."

@@ -1,0 +1,259 @@
+"""Duty: act on what the payer decided: a denial's options, an approval that differs, what only a person can read."""
+
+from datetime import datetime
+
+from domain.actions import NotifyProvider
+from domain.base import Stage, Turn
+from domain.calendars import Calendar
+from domain.case import Case, Track
+from domain.clocks import ClockKind, start
+from domain.decision import LineDecision, Outcome
+from domain.facts import DecisionReceived, TaskKind
+from domain.policy import AppealOption, PolicySlice
+from domain.policy import TaskKind as TaskRuleKind
+from domain.rules.asking import Asks, Person, allow, common, effort, pursue
+from domain.rules.submission import read_answer
+
+_DIFFERS = {Outcome.PARTLY_APPROVED, Outcome.MODIFIED}
+_FOR_A_PERSON = {Outcome.UNKNOWN, Outcome.CONTACT_PAYER, Outcome.CANCELLED}
+
+
+def decision(case: Case, now: datetime) -> Asks:
+    """For every track with an answer: what a person must read, choose or compare, and how long an approval holds."""
+    for key in sorted(case.tracks):
+        track = case.tracks[key]
+        policy = case.policies.get(track.requirement.payer)
+        answer = track.attempt.last_answer
+        if track.attempt.not_understood and track.attempt.reached_payer:
+            yield read_answer(case, now, track, policy)
+        if answer is None:
+            continue
+        outcomes = set(track.outcomes)
+        if outcomes & _FOR_A_PERSON or track.attempt.contradicted:
+            yield _read(case, now, track, policy, answer)
+        if Outcome.DENIED in outcomes:
+            yield from _denied(case, now, track, policy, answer_with(track, Outcome.DENIED))
+        elif outcomes & _DIFFERS and track.attempt.option is None:
+            yield _compare(case, now, track, policy, answer_with(track, *_DIFFERS))
+        yield from _validity(case, track)
+
+
+def answer_with(track: Track, *outcomes: Outcome) -> DecisionReceived:
+    """The answer that a line's outcome in force came with; the latest one for several."""
+    lines = {line for line in track.lines_required if (d := track.decision(line)) and d.decision in outcomes}
+    return next(
+        answer
+        for answer in reversed(track.attempt.answers)
+        if any(said.line in lines and said.decision in outcomes for said in answer.decision.lines)
+    )
+
+
+def _read(case: Case, now: datetime, track: Track, policy: PolicySlice | None, answer: DecisionReceived) -> Person:
+    codes = sorted({d.code or d.decision.value for n in track.lines_required if (d := track.decision(n))})
+    why = (
+        "The payer said two different things about the same line"
+        if track.attempt.contradicted
+        else f"The payer's answer ({', '.join(codes)}) needs a person"
+    )
+    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    return Person(
+        key=f"read_answer/{track.key}/{answer.n}",
+        kind=TaskKind.READ_ANSWER,
+        stage=Stage.DECISION,
+        turn=Turn.STAFF,
+        title=f"{why}. Read it, call if need be, and record what was decided.",
+        checklist=(
+            "Open the raw answer.",
+            f"Provider services: {policy.contacts.provider_services}" if policy else "Call the payer.",
+            "Nothing counts as approved until a person has recorded a decision.",
+        ),
+        due=time.due,
+        rule=time.rule,
+        lease_minutes=time.lease_minutes,
+        track=track.key,
+        attempt=answer.attempt,
+        rail=answer.rail,
+        cause=answer.n,
+        raw=answer.raw,
+    )
+
+
+def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None, answer: DecisionReceived) -> Asks:
+    yield from _tell_provider(case, now, policy, answer)
+    chosen = track.attempt.option
+    options = _options(policy, answer)
+    if chosen is not None and chosen.option in {"accept", "self_pay"}:
+        return
+    for option, due in options:
+        yield start(
+            key=f"{option.kind.value}/{track.key}/{answer.n}",
+            kind=ClockKind.P2P_WINDOW if option.kind == "peer_to_peer" else ClockKind.APPEAL_WINDOW,
+            label=f"The window for a {option.kind.value.replace('_', ' ')} ends.",
+            at=answer.occurred_at,
+            due=due,
+            rule=option.id,
+            waiting_for=Turn.PROVIDER,
+            track=track.key,
+        )
+    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    windows = tuple(_sentence(option, due, _calendar(policy, option)) for option, due in options)
+    if chosen is None:
+        yield Person(
+            key=f"choose_after_denial/{track.key}/{answer.n}",
+            kind=TaskKind.CHOOSE_AFTER_DENIAL,
+            stage=Stage.DENIED,
+            turn=Turn.PROVIDER,
+            title="The request was denied. Choose how to go on, with the ordering provider.",
+            checklist=(*windows, *_reasons(track))[:20],
+            due=min([time.due, *(due for _, due in options)]),
+            rule=time.rule,
+            lease_minutes=time.lease_minutes,
+            track=track.key,
+            attempt=answer.attempt,
+            rail=answer.rail,
+            cause=answer.n,
+            raw=answer.raw,
+        )
+    else:
+        deadline = next((due for option, due in options if option.kind == chosen.option), time.due)
+        yield Person(
+            key=f"pursue/{track.key}/{chosen.n}",
+            kind=TaskKind.REVIEW,
+            stage=Stage.DENIED,
+            turn=Turn.PROVIDER,
+            title=f"Carry out the {chosen.option.replace('_', ' ')} and record what the payer decides.",
+            checklist=(*windows, *_reasons(track))[:20],
+            due=deadline,
+            rule=next((option.id for option, _ in options if option.kind == chosen.option), time.rule),
+            lease_minutes=time.lease_minutes,
+            track=track.key,
+            attempt=answer.attempt,
+            rail=answer.rail,
+            cause=chosen.n,
+        )
+
+
+def _options(policy: PolicySlice | None, answer: DecisionReceived) -> tuple[tuple[AppealOption, datetime], ...]:
+    """What may be done about a denial and until when, the shortest window first."""
+    if policy is None:
+        return ()
+    windows = [
+        (
+            option,
+            start(
+                key="window",
+                kind=ClockKind.APPEAL_WINDOW,
+                label="window",
+                at=answer.occurred_at,
+                due=option.window,
+                rule=option.id,
+                waiting_for=Turn.PROVIDER,
+                calendar=policy.calendar(option.calendar),
+            ).due,
+        )
+        for option in policy.appeals
+    ]
+    return tuple(sorted(windows, key=lambda window: (window[1], window[0].id)))
+
+
+def _calendar(policy: PolicySlice | None, option: AppealOption) -> Calendar | None:
+    return policy.calendar(option.calendar) if policy else None
+
+
+def _sentence(option: AppealOption, due: datetime, calendar: Calendar | None) -> str:
+    day = calendar.local_date(due) if calendar else due.date()
+    phone = f", phone {option.phone}" if option.phone else ""
+    return f"{option.kind.value.replace('_', ' ').capitalize()}: until {day:%B} {day.day}, {day.year}{phone}."
+
+
+def _reasons(track: Track) -> tuple[str, ...]:
+    return tuple(
+        f"Line {number}: {' '.join(filter(None, (reason.code, reason.text)))}"[:500]
+        for number in track.lines_required
+        if (decided := track.decision(number)) is not None
+        for reason in decided.reasons
+    )
+
+
+def _compare(case: Case, now: datetime, track: Track, policy: PolicySlice | None, answer: DecisionReceived) -> Person:
+    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    return Person(
+        key=f"compare_approval/{track.key}/{answer.n}",
+        kind=TaskKind.COMPARE_APPROVAL,
+        stage=Stage.DECISION,
+        turn=Turn.STAFF,
+        title="The payer approved something else than was asked. Compare, and accept it or ask for the rest.",
+        checklist=tuple(
+            _difference(case, number, d) for number in track.lines_required if (d := track.decision(number))
+        ),
+        due=time.due,
+        rule=time.rule,
+        lease_minutes=time.lease_minutes,
+        track=track.key,
+        attempt=answer.attempt,
+        rail=answer.rail,
+        cause=answer.n,
+        raw=answer.raw,
+    )
+
+
+def _difference(case: Case, number: int, decided: LineDecision) -> str:
+    asked = case.order.line(number)
+    units = f", {decided.units} units" if decided.units is not None else ""
+    wanted = f"{asked.units} of {asked.code} asked" if asked else "asked"
+    return f"Line {number}: {wanted}, {decided.decision.value.replace('_', ' ')}{units}."
+
+
+def _validity(case: Case, track: Track) -> Asks:
+    """How long the approvals in force hold, to the end of their last local day."""
+    for number in track.lines_required:
+        decided = track.decision(number)
+        if decided is None or decided.valid_to is None or decided.decision not in {Outcome.APPROVED, *_DIFFERS}:
+            continue
+        zone = Calendar(time_zone=case.time_zone).zone
+        answer = answer_with(track, decided.decision)
+        yield start(
+            key=f"validity/{track.key}/{number}",
+            kind=ClockKind.VALIDITY,
+            label=f"The authorization of line {number} ends.",
+            at=answer.occurred_at,
+            due=datetime(decided.valid_to.year, decided.valid_to.month, decided.valid_to.day, 23, 59, 59, tzinfo=zone),
+            rule="payer/answer",
+            waiting_for=Turn.STAFF,
+            track=track.key,
+        )
+
+
+def _tell_provider(case: Case, now: datetime, policy: PolicySlice | None, answer: DecisionReceived) -> Asks:
+    if any(notice.cause == answer.n for notice in case.provider_notices):
+        return
+    cause = f"notify_provider/denied/{answer.n}"
+    if effort(case, now, cause).failed:
+        time = allow(case, now, policy, TaskRuleKind.CALL)
+        yield Person(
+            key=f"tell_provider/{answer.n}",
+            kind=TaskKind.TELL_PROVIDER,
+            stage=Stage.DENIED,
+            turn=Turn.STAFF,
+            title="Tell the ordering provider that the request was denied, with the reasons and the options.",
+            due=time.due,
+            rule=time.rule,
+            lease_minutes=time.lease_minutes,
+            track=answer.track,
+            cause=answer.n,
+        )
+        return
+    track = case.tracks[answer.track or ""]
+    yield from pursue(
+        case,
+        now,
+        cause,
+        lambda key: NotifyProvider(
+            **common(case, now, key),
+            message="denied",
+            cause=answer.n,
+            order=case.order,
+            title="A request for authorization was denied",
+            lines=(f"Order {case.order.number}.", *_reasons(track)),
+        ),
+    )

@@ -1,0 +1,286 @@
+"""Duty: ask the payer, once. Search before create; after an ambiguous failure search again, later, then ask a person."""
+
+from datetime import datetime, timedelta
+
+from domain.actions import InquireStatus, SubmitRequest
+from domain.base import Stage, Turn
+from domain.case import Attempt, Case, Track
+from domain.facts import Failure, TaskKind
+from domain.policy import Channel, PolicySlice, Rail
+from domain.policy import TaskKind as TaskRuleKind
+from domain.request import Request
+from domain.rules.asking import (
+    Asks,
+    EffortState,
+    Look,
+    Person,
+    Waiting,
+    allow,
+    common,
+    effort,
+    pursue,
+)
+from domain.rules.documents import missing_documents
+
+AUTOMATIC = frozenset({Rail.PAS})
+"""Rails on which Vigil asks by itself; on the others people do, with the same contract."""
+
+SEARCH_AFTER = (timedelta(minutes=2), timedelta(hours=1))
+"""When to search for a request whose answer was lost: payers index with a lag, so not finding it once says little."""
+
+
+def submission(case: Case, now: datetime) -> Asks:
+    """For every track that needs an authorization: see that its current attempt reaches the payer."""
+    for key in sorted(case.tracks):
+        track = case.tracks[key]
+        policy = case.policies.get(track.requirement.payer)
+        attempt = track.attempt
+        if not track.lines_required or attempt.reached_payer or not may_be_asked(case, track):
+            continue
+        if attempt.rejected is not None:
+            yield _correct(case, now, track, policy)
+        elif policy is None:
+            yield _by_person(case, now, track, None, Rail.PHONE)
+        else:
+            yield from _send(case, now, track, attempt, policy)
+
+
+def may_be_asked(case: Case, track: Track) -> bool:
+    """Whether everything is there that the request needs: coverage, requirement, referral and documents."""
+    verified = case.coverages.get(track.requirement.rank)
+    lines = track.requirement.lines
+    return (
+        verified is not None
+        and verified.status == "active"
+        and not any("unknown" in (line.authorization, line.referral) for line in lines)
+        and not (any(line.referral == "required" for line in lines) and track.referral is None)
+        and not missing_documents(case, track)
+    )
+
+
+def trace_of(case: Case, track: Track, attempt: int) -> str:
+    """Our identifier of a request: the same however often it is sent."""
+    return f"{case.id}-{track.key}-{attempt}"
+
+
+def request_of(case: Case, track: Track, attempt: int, rail: str, now: datetime) -> Request:
+    """The request of an attempt. It is dated by the first intent to send it, so that every copy is the same."""
+    tries = case.actions.get(submit_cause(track, attempt, rail), ())
+    return Request(
+        payer=track.requirement.payer,
+        rail=rail,
+        track=track.key,
+        attempt=attempt,
+        trace=trace_of(case, track, attempt),
+        made_at=tries[0].begun.occurred_at if tries else now,
+        order=case.order,
+        rank=track.requirement.rank,
+        lines=track.lines_required,
+        referral=all(case.order.line(n) is not None and _is_consult(case, n) for n in track.lines_required),
+        documents=tuple(case.documents[key] for key in sorted(case.documents) if _goes_along(case, track, key)),
+    )
+
+
+def submit_cause(track: Track, attempt: int, rail: str) -> str:
+    """The cause under which an attempt is sent on a rail."""
+    return f"submit/{track.key}/{attempt}/{rail}"
+
+
+def _is_consult(case: Case, number: int) -> bool:
+    line = case.order.line(number)
+    return line is not None and line.category == "consult"
+
+
+def _goes_along(case: Case, track: Track, document: str) -> bool:
+    wanted = {kind for line in track.requirement.lines for kind in line.documents}
+    return case.documents[document].kind in wanted
+
+
+def _send(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice) -> Asks:
+    for channel in policy.channels:
+        if channel.rail not in AUTOMATIC:
+            yield _by_person(case, now, track, policy, channel.rail)
+            return
+        cause = submit_cause(track, attempt.number, channel.rail)
+        standing = effort(case, now, cause)
+        lost = standing.state is EffortState.AMBIGUOUS or (
+            standing.state is EffortState.SUCCEEDED and bool(attempt.not_understood)
+        )
+        if lost:
+            yield from _search(case, now, track, attempt, policy, channel, standing.ended)
+            return
+        if standing.state is EffortState.GAVE_UP:
+            continue
+        if standing.state is EffortState.REFUSED:
+            yield _correct(case, now, track, policy)
+            return
+        yield from pursue(
+            case,
+            now,
+            cause,
+            lambda key, channel=channel: SubmitRequest(  # type: ignore[misc]
+                **common(case, now, key),
+                track=track.key,
+                request=request_of(case, track, attempt.number, channel.rail, now),
+                policy=policy,
+            ),
+        )
+        resting = standing.state is EffortState.RESTING
+        why = (
+            f"{policy.name} cannot be reached; Vigil tries again by itself."
+            if resting
+            else f"Vigil is sending the request to {policy.name}."
+        )
+        yield Waiting(Stage.SUBMISSION, Turn.VIGIL, why)
+        return
+    yield _by_person(case, now, track, policy, Rail.PHONE)
+
+
+def _search(
+    case: Case,
+    now: datetime,
+    track: Track,
+    attempt: Attempt,
+    policy: PolicySlice,
+    channel: Channel,
+    lost: object,
+) -> Asks:
+    """The request may have arrived. Look for it; what two searches do not find, a person finds out by its trace."""
+    request = request_of(case, track, attempt.number, channel.rail, now)
+    since = getattr(lost, "recorded_at", None) or now
+    for turn, after in enumerate(SEARCH_AFTER, start=1):
+        cause = f"search/{track.key}/{attempt.number}/{turn}"
+        standing = effort(case, now, cause)
+        if standing.state is EffortState.SUCCEEDED or standing.failed or standing.state is EffortState.AMBIGUOUS:
+            continue
+        yield Waiting(
+            Stage.SUBMISSION,
+            Turn.VIGIL,
+            f"The answer of {policy.name} was lost or could not be read; Vigil looks there for the request "
+            "before anything is sent again.",
+        )
+        if now < since + after:
+            yield Look(since + after)
+            break
+        yield from pursue(
+            case,
+            now,
+            cause,
+            lambda key: InquireStatus(
+                **common(case, now, key), track=track.key, request=request, policy=policy, why="did it arrive?"
+            ),
+        )
+        break
+    else:
+        yield _find(case, now, track, policy, channel)
+    if attempt.not_understood:
+        yield read_answer(case, now, track, policy)
+
+
+def read_answer(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
+    """A person reads what Vigil could not."""
+    answer = track.attempt.not_understood[-1]
+    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    return Person(
+        key=f"read_answer/{track.key}/{answer.n}",
+        kind=TaskKind.READ_ANSWER,
+        stage=Stage.SUBMISSION if not track.attempt.reached_payer else Stage.DECISION,
+        turn=Turn.STAFF,
+        title=f"An answer of the payer could not be read ({answer.why}). Read it, or call, and record what it says.",
+        checklist=("Open the raw answer.", "Nothing counts as approved until a person has recorded a decision."),
+        due=time.due,
+        rule=time.rule,
+        lease_minutes=time.lease_minutes,
+        track=track.key,
+        attempt=answer.attempt,
+        rail=answer.rail,
+        cause=answer.n,
+        raw=answer.raw,
+    )
+
+
+def _find(case: Case, now: datetime, track: Track, policy: PolicySlice, channel: Channel) -> Person:
+    time = allow(case, now, policy, TaskRuleKind.CALL)
+    trace = trace_of(case, track, track.attempt.number)
+    return Person(
+        key=f"find_request/{track.key}/{track.attempt.number}",
+        kind=TaskKind.FIND_REQUEST,
+        stage=Stage.SUBMISSION,
+        turn=Turn.STAFF,
+        title=f"Nobody knows whether {policy.name} has the request. Call with our trace number and record the answer.",
+        checklist=(
+            f"Our trace number: {trace}",
+            f"Provider services: {policy.contacts.provider_services}",
+            "If they have it: record their reference. If they say that they do not: order it sent anew.",
+        ),
+        due=time.due,
+        rule=time.rule,
+        lease_minutes=time.lease_minutes,
+        track=track.key,
+        attempt=track.attempt.number,
+        rail=channel.rail,
+    )
+
+
+def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
+    rejected = track.attempt.rejected
+    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    codes = ", ".join(e.code or "no code" for e in rejected.errors) if rejected else _last_error(case, track)
+    return Person(
+        key=f"correct_request/{track.key}/{track.attempt.number}",
+        kind=TaskKind.CORRECT_REQUEST,
+        stage=Stage.SUBMISSION,
+        turn=Turn.STAFF,
+        title=f"The payer did not take the request up ({codes}): nothing is decided. Correct the order and send it anew.",
+        checklist=(
+            "Compare member number, names, birth date, NPI, codes and dates with the payer's words.",
+            "Correct the order, then order the request sent anew.",
+        ),
+        due=time.due,
+        rule=time.rule,
+        lease_minutes=time.lease_minutes,
+        track=track.key,
+        attempt=track.attempt.number,
+        rail=rejected.rail if rejected else None,
+        cause=rejected.n if rejected else 0,
+        raw=rejected.raw if rejected else None,
+    )
+
+
+def _last_error(case: Case, track: Track) -> str:
+    prefix = f"submit/{track.key}/{track.attempt.number}/"
+    errors = [
+        tries[-1].ended.error or "refused"
+        for cause, tries in case.actions.items()
+        if cause.startswith(prefix) and tries[-1].ended and tries[-1].ended.failure is Failure.REFUSED
+    ]
+    return ", ".join(errors) or "refused"
+
+
+def _by_person(case: Case, now: datetime, track: Track, policy: PolicySlice | None, rail: Rail) -> Person:
+    time = allow(case, now, policy, TaskRuleKind.SUBMISSION)
+    where = {
+        Rail.PORTAL: f"in the portal {policy.contacts.portal}"
+        if policy and policy.contacts.portal
+        else "in the portal",
+        Rail.FAX: f"by fax to {policy.contacts.fax}" if policy and policy.contacts.fax else "by fax",
+    }.get(rail, f"by phone at {policy.contacts.provider_services}" if policy else "by phone")
+    return Person(
+        key=f"submit_request/{track.key}/{track.attempt.number}",
+        kind=TaskKind.SUBMIT_REQUEST,
+        stage=Stage.SUBMISSION,
+        turn=Turn.STAFF,
+        title=f"Ask {policy.name if policy else 'the payer'} for the authorization {where}, and record the receipt.",
+        checklist=(
+            "Open the packet: order, diagnoses, notes.",
+            f"Put our trace number on it: {trace_of(case, track, track.attempt.number)}",
+            "Record the reference number or a screenshot. A pending reference is not an approval.",
+        ),
+        due=time.due,
+        rule=time.rule,
+        lease_minutes=time.lease_minutes,
+        track=track.key,
+        attempt=track.attempt.number,
+        rail=rail,
+        cause=track.requirement.n,
+    )
