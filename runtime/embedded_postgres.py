@@ -25,7 +25,7 @@ from urllib.parse import quote
 import asyncpg
 
 from runtime.errors import ServerNotStarted
-from runtime.processes import Child, HomeLock
+from runtime.processes import Child, HomeLock, clean_environment
 from runtime.settings import Settings
 
 DATABASE = "vigil"
@@ -138,6 +138,7 @@ class PostgresServer:
                 stderr=subprocess.STDOUT,
                 user=account,
                 extra_groups=None if account is None else [],
+                env=clean_environment(self._data),
                 check=False,
             )
         if ended.returncode:

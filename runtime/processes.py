@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -87,9 +87,11 @@ class Child:
         log: Path,
         cwd: Path,
         user: int | None = None,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start the process in a group of its own, with its output appended to `log`. `user`: to run as, when root."""
+        """Start the process in a group of its own, with its output appended to `log`. `user`: to run as, when root.
+
+        It gets a bare environment: ours may hold the keys and secrets.
+        """
         with log.open("ab") as output:
             log.chmod(0o600)
             self._process = subprocess.Popen(  # noqa: S603 - a fixed program of ours
@@ -101,7 +103,7 @@ class Child:
                 start_new_session=True,
                 user=user,
                 extra_groups=None if user is None else [],
-                env=None if environment is None else dict(environment),
+                env=clean_environment(cwd),
             )
         self._pid = self._process.pid
         self._pid_file.write_text(json.dumps({"pid": self._pid}))
@@ -137,6 +139,11 @@ class Child:
                 return True
             await asyncio.sleep(_POLL_SECONDS)
         return False
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """Return the environment of a server: nothing of ours, which may hold keys and secrets."""
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "LANG": "C", "TZ": "UTC"}
 
 
 def require_free(port: int, setting: str, what: str) -> None:

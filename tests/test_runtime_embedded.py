@@ -89,6 +89,21 @@ async def test_a_second_keeper_of_the_same_home_is_refused_and_harms_nothing(set
         assert not gone(running.pid)
 
 
+async def test_servers_do_not_inherit_our_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIGIL_KEYS", "the keys themselves")
+    async with PostgresServer(settings, options=QUICK) as postgres:
+        environment = _environment_of(postgres.pid)
+    assert b"PATH=" in environment
+    assert b"the keys themselves" not in environment
+
+
+def _environment_of(pid: int | None) -> bytes:
+    shown = Path(f"/proc/{pid}/environ")
+    if not shown.exists():
+        pytest.skip("this system does not show the environment of a process")
+    return shown.read_bytes()
+
+
 async def test_a_server_left_behind_is_taken_over_and_stopped(settings: Settings) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", LEAVE_BEHIND, str(settings.home), str(settings.keys_file),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+
 from runtime.errors import KeyRingError, SealBroken, UnknownKey
 from runtime.keys import KeyRing, load_keyring, rotate
 from runtime.settings import Settings

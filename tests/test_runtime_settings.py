@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from runtime.errors import MissingSecret, PracticesError, SettingsError, UnknownPlaceholder
 from runtime.practices import Capability, load_practices
 from runtime.settings import Settings, load_settings
