@@ -19,12 +19,13 @@ from temporalio.client import (
     ScheduleSpec,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowHistory,
 )
 from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.converter import WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Replayer, Worker
 
 from runtime.codec import CASE_PREFIX, VigilCodec, data_converter, for_practice, practice
 from runtime.embedded import TemporalServer, temporal_server
@@ -252,6 +253,48 @@ class LongWait:
         began = workflow.now()
         await workflow.sleep(timedelta(days=30), summary="a payer's month")
         return (workflow.now() - began).total_seconds()
+
+
+async def test_a_worker_that_starts_anew_learns_whose_a_sleeping_case_is(
+    temporal_env: WorkflowEnvironment, keyring: KeyRing
+) -> None:
+    case = keyring.case_id("lakeside", "nextgen", "A-2")
+    client = for_practice(temporal_env.client, "lakeside")
+    fresh = [knowing_nothing(client, keyring) for _ in range(2)]
+    with temporal_env.with_time_skipping_disabled():
+        handle = await client.start_workflow(Sleeper.run, Order(patient=MARKER), id=case, task_queue="anew")
+    async with Worker(fresh[0], task_queue="anew", workflows=[Sleeper]):
+        assert await handle.query(Sleeper.asleep)
+    async with Worker(fresh[1], task_queue="anew", workflows=[Sleeper], max_cached_workflows=0):
+        await temporal_env.fast_forward(handle, timedelta(days=1))
+        assert await handle.result() == Order(patient=MARKER)
+
+    history = WorkflowHistory.from_json(case, (await handle.fetch_history()).to_json())
+    await Replayer(workflows=[Sleeper], data_converter=data_converter(keyring)).replay_workflow(history)
+
+
+def knowing_nothing(client: Client, keyring: KeyRing) -> Client:
+    config = client.config()
+    config["data_converter"] = data_converter(keyring)
+    return Client(**config)
+
+
+@workflow.defn(sandboxed=False)
+class Sleeper:
+    @workflow.init
+    def __init__(self, order: Order) -> None:
+        self.slept = 0
+
+    @workflow.run
+    async def run(self, order: Order) -> Order:
+        for _ in range(3):
+            await workflow.sleep(timedelta(hours=1), summary=f"for {order.patient}")
+            self.slept += 1
+        return order
+
+    @workflow.query
+    def asleep(self) -> bool:
+        return self.slept == 0
 
 
 # What a codec refuses.
