@@ -13,9 +13,11 @@ from sandbox.pas_words import (
     ICD10,
     IDENTIFIER_TYPES,
     NPI,
+    PAS,
     BundleIndex,
     codings,
     dicts,
+    extension,
     extension_code,
     first_code,
     identifier_key,
@@ -113,8 +115,8 @@ def is_cancel(claim: Json) -> bool:
     return extension_code(claim, "certificationType") == "3"
 
 
-def check_bundle(bundle: Json, *, inquiry: bool) -> Issues:
-    """Everything that is wrong with a request or inquiry Bundle."""
+def check_bundle(bundle: Json, *, inquiry: bool, is_2_2: bool) -> Issues:
+    """Everything that is wrong with a request or inquiry Bundle; `is_2_2` adds what only PAS 2.2.1 demands."""
     issues = Issues()
     issues.need(bundle.get("resourceType") == "Bundle", "Bundle", "The body is not a Bundle.", "structure")
     issues.need(bundle.get("type") == "collection", "Bundle.type", "Bundle.type must be collection.", "value")
@@ -128,6 +130,7 @@ def check_bundle(bundle: Json, *, inquiry: bool) -> Issues:
         return issues
     url, claim = claims[0]
     _check_claim(issues, index, url, claim, inquiry=inquiry)
+    _check_documents(issues, index, claim, is_2_2=is_2_2)
     _check_values(issues, bundle)
     updates = bool(dicts(claim.get("related")))
     issues.need(
@@ -195,7 +198,7 @@ def _check_claim(issues: Issues, index: BundleIndex, url: str, claim: Json, *, i
     for name, types in (
         ("patient", ("Patient",)),
         ("insurer", ("Organization",)),
-        ("provider", ("Organization", "PractitionerRole", "Practitioner")),
+        ("provider", ("Organization", "PractitionerRole")),
     ):
         target = index.resource(reference_of(claim.get(name)), url) or {}
         text = f"Claim.{name} must refer to {' or '.join(types)} in the Bundle."
@@ -271,9 +274,35 @@ def _check_items(issues: Issues, claim: Json, items: list[Json], place: str, *, 
             issues.need(fits, f"{at}.{name}", f"item.{name} points at nothing.", "invariant")
 
 
+def _check_documents(issues: Issues, index: BundleIndex, claim: Json, *, is_2_2: bool) -> None:
+    """Supporting information has a category and something to say; documents travel inline, without a url."""
+    for number, info in enumerate(dicts(claim.get("supportingInfo"))):
+        at = f"Bundle.entry[0].resource.supportingInfo[{number}]"
+        category = first_code(info.get("category"))
+        issues.need(category, f"{at}.category", "supportingInfo.category is missing.")
+        said = any(name.startswith(("value", "timing")) for name in info)
+        issues.need(said, at, "supportingInfo needs a value or a timing.")
+        if is_2_2 and category == "additionalInformation":
+            document = extension(info, "documentInformation") or {}
+            parts = [part.get("url") for part in dicts(document.get("extension"))]
+            text = "additionalInformation needs documentInformation with reportTypeCode."
+            issues.need("reportTypeCode" in parts, f"{at}.extension(documentInformation)", text)
+    for number, entry in enumerate(index.entries):
+        resource = entry["resource"]
+        if resource["resourceType"] == "DocumentReference":
+            for content in dicts(resource.get("content")):
+                attachment = content.get("attachment") or {}
+                inline = "data" in attachment and "url" not in attachment
+                place = f"Bundle.entry[{number}].resource.content.attachment"
+                issues.need(inline, place, "A document travels inline, in attachment.data, without a url.", "value")
+
+
 def _check_values(issues: Issues, bundle: Json) -> None:
-    """Formats that hold wherever they stand: NPIs, ICD-10-CM codes, full dates, no empty arrays or strings."""
+    """What holds wherever it stands: NPIs, ICD-10-CM codes, full dates, nothing empty, no modifier that is not known."""
     for path, element in walk(bundle, "Bundle"):
+        for modifier in dicts(element.get("modifierExtension")):
+            known = modifier.get("url") == f"{PAS}modifierextension-infoCancelled"
+            issues.need(known, f"{path}.modifierExtension", "The modifier extension is not understood.", "extension")
         if element.get("system") == NPI and "value" in element:
             issues.need(luhn_npi(str(element["value"])), f"{path}.value", "The NPI's check digit is wrong.", "value")
         if element.get("system") == ICD10:

@@ -18,6 +18,7 @@ class PayerProfile:
     pas_version: str
     number_prefix: str
     notification_content: NotificationContent
+    subscription_filter: str = "org-identifier"
     validity_days: int = 90
 
     @property
@@ -30,6 +31,6 @@ PAYERS: dict[str, PayerProfile] = {
     row.id: row
     for row in (
         PayerProfile("meridian-ppo", "Meridian PPO", "2.2.1", "MPA", "full-resource"),
-        PayerProfile("summit-ma", "Summit Medicare Advantage", "2.0.1", "SMA", "id-only", 60),
+        PayerProfile("summit-ma", "Summit Medicare Advantage", "2.0.1", "SMA", "id-only", "orgIdentifier", 60),
     )
 }

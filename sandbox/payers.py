@@ -124,9 +124,9 @@ async def metadata(payer_id: str) -> Response:
     )
 
 
-async def _checked(request: Request, *, inquiry: bool) -> pas_desk.Submission:
+async def _checked(request: Request, payer: PayerProfile, *, inquiry: bool) -> pas_desk.Submission:
     bundle = await _fhir_body(request)
-    issues = check_bundle(bundle, inquiry=inquiry)
+    issues = check_bundle(bundle, inquiry=inquiry, is_2_2=payer.is_2_2)
     if issues.found:
         _refuse_all(issues)
     submission = pas_desk.read_submission(bundle)
@@ -149,7 +149,7 @@ async def submit(payer_id: str, request: Request) -> Response:
     """Take a PAS request Bundle and answer with a PAS response Bundle, as the member id's scenario says."""
     payer = _payer(payer_id)
     practice = _caller(request, payer)
-    submission = await _checked(request, inquiry=False)
+    submission = await _checked(request, payer, inquiry=False)
     early = _without_effect(practice, submission)
     if early is not None:
         return early
@@ -197,7 +197,7 @@ async def inquire(payer_id: str, request: Request) -> Response:
     """The current state of what the inquiry describes: Parameters in 2.2.1, one Bundle in 2.0.1."""
     payer = _payer(payer_id)
     practice = _caller(request, payer)
-    inquiry = await _checked(request, inquiry=True)
+    inquiry = await _checked(request, payer, inquiry=True)
     world = world_of(request)
     found = pas_desk.inquire(world, practice, payer, inquiry)
     note(request, found=str(len(found)))
@@ -248,6 +248,10 @@ async def subscribe(payer_id: str, request: Request) -> Response:
     issues.need(hook, "Subscription.channel.type", "Only rest-hook is served.", "not-supported")
     http = isinstance(endpoint, str) and endpoint.startswith(("http://", "https://"))
     issues.need(http, "Subscription.channel.endpoint", "endpoint must be an HTTP URL.", "value")
+    for criterion in dicts((resource.get("_criteria") or {}).get("extension")):
+        named = str(criterion.get("valueString", "")).startswith(f"{payer.subscription_filter}=")
+        text = f"The filter of this payer is named {payer.subscription_filter}."
+        issues.need(named, "Subscription.criteria.extension(backport-filter-criteria)", text, "value")
     if issues.found:
         _refuse_all(issues)
     notifier = _notifier(request)
