@@ -119,10 +119,13 @@ def _problems(body: Json) -> list[Json]:
         wrong.append(_problem("72", "Invalid/Missing Subscriber/Insured ID", "Loop 2100C"))
     if not subscriber.get("firstName") or not subscriber.get("lastName"):
         wrong.append(_problem("73", "Invalid/Missing Subscriber/Insured Name", "Loop 2100C"))
-    patients = [subscriber, *dicts(body.get("dependents"))]
-    if not all(DATE.match(str(patient.get("dateOfBirth", ""))) for patient in patients):
+    dependents = dicts(body.get("dependents"))
+    births = [person.get("dateOfBirth") for person in dependents or [subscriber]]
+    if dependents and subscriber.get("dateOfBirth") is not None:
+        births.append(subscriber["dateOfBirth"])
+    if not all(DATE.match(str(birth)) for birth in births):
         wrong.append(_problem("58", "Invalid/Missing Date-of-Birth", "Loop 2100C"))
-    if len(dicts(body.get("dependents"))) > 1:
+    if len(dependents) > 1:
         wrong.append(_problem("15", "Required application data missing", "Loop 2100D"))
     encounter = _object(body, "encounter")
     if "dateOfService" in encounter and not DATE.match(str(encounter["dateOfService"])):

@@ -36,7 +36,12 @@ TYPES = (
     "DocumentReference",
     "Condition",
     "Encounter",
+    "RelatedPerson",
+    "Procedure",
+    "Observation",
+    "DiagnosticReport",
 )
+OF_A_PATIENT = frozenset(TYPES) - {"Patient", "Practitioner", "PractitionerRole", "Organization", "Location"}
 PAGING = {"_count", "_maxresults"}
 COMPARISONS: dict[str, Callable[[datetime, datetime], bool]] = {
     "ge": lambda left, right: left >= right,
@@ -76,9 +81,9 @@ async def metadata() -> Response:
 def _parameters(kind: str) -> set[str]:
     """The search parameters of a type."""
     names = {"_id", "_lastUpdated"}
-    if kind in ("ServiceRequest", "Coverage", "DocumentReference", "Condition", "Encounter"):
+    if kind in OF_A_PATIENT:
         names.add("patient")
-    if kind in ("ServiceRequest", "DocumentReference", "Condition"):
+    if kind in ("ServiceRequest", "DocumentReference", "Condition", "Procedure", "Observation", "DiagnosticReport"):
         names |= {"category", "code"}
     if kind == "ServiceRequest":
         names.add("authored")

@@ -209,7 +209,7 @@ def _check_claim(issues: Issues, index: BundleIndex, url: str, claim: Json, *, i
     issues.need(named, f"{place}.patient", "The patient has no family name.")
     _check_insurance(issues, index, url, claim, place)
     items = dicts(claim.get("item"))
-    issues.need(items or is_cancel(claim), f"{place}.item", "A request needs at least one item.")
+    issues.need(items or inquiry or is_cancel(claim), f"{place}.item", "A request needs at least one item.")
     _check_items(issues, claim, items, place, inquiry=inquiry)
     for number, related in enumerate(dicts(claim.get("related"))):
         at = f"{place}.related[{number}]"

@@ -83,9 +83,11 @@ def answer_information(request: Request) -> list[Revision]:
     ]
 
 
-def cancelled(sequences: list[int], now: datetime) -> Revision:
-    """The confirmation of a cancel."""
-    return Revision(at=now, lines=[LineDecision(sequence=sequence, action="C") for sequence in sequences])
+def cancelled(state: Revision, now: datetime) -> Revision:
+    """The confirmation of a cancel; a line that was denied stays denied."""
+    lines = [line for line in state.lines if not line.added]
+    cancel = [line if line.action == "A3" else LineDecision(sequence=line.sequence, action="C") for line in lines]
+    return Revision(at=now, lines=cancel)
 
 
 def duplicate(request: Request) -> Revision:

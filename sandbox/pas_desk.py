@@ -132,7 +132,7 @@ def _change(world: World, practice: Practice, payer: PayerProfile, submission: S
     if held is None:
         return Taken("refused", None, "The request that is to be changed is not known.")
     state = held.at(now)
-    if state.errors or any(line.action == "A3" for line in state.lines):
+    if state.errors or all(line.action == "A3" for line in state.lines):
         return Taken("refused", None, "A denied or rejected request cannot be changed: send a new one.")
     if submission.bundle_key in held.versions:
         held.duplicate_submits += 1
@@ -140,7 +140,7 @@ def _change(world: World, practice: Practice, payer: PayerProfile, submission: S
         return Taken("duplicate", pas_response.response_bundle(held, state, payer))
     held.versions.append(submission.bundle_key)
     if is_cancel(submission.claim):
-        revision = pas_decide.cancelled(sorted({line.sequence for line in state.lines}), now)
+        revision = pas_decide.cancelled(state, now)
         held.revisions = [*_until(held, now), revision]
         return Taken("cancelled", pas_response.response_bundle(held, revision, payer))
     held.bundle = submission.bundle
@@ -229,7 +229,10 @@ def announce(practice: Practice, held: PriorRequest, revisions: list[Revision]) 
 
 
 def inquire(world: World, practice: Practice, payer: PayerProfile, inquiry: Submission) -> list[Json]:
-    """The current answers to what the inquiry describes: same patient, same requestor, and its services or numbers."""
+    """The current answers to what the inquiry describes: same patient, same requestor, and its services or numbers.
+
+    A rejected request is not found: the payer never took it in.
+    """
     now = world.now(practice)
     lag = timedelta(seconds=practice.settings.index_lag_seconds)
     numbers = _numbers(inquiry.claim)
@@ -237,7 +240,7 @@ def inquire(world: World, practice: Practice, payer: PayerProfile, inquiry: Subm
     found: list[Json] = []
     for held in practice.requests:
         mine = (held.payer, held.member_id, held.requestor_npi) == (payer.id, inquiry.member, inquiry.npi)
-        if not mine or held.received_at + lag > now:
+        if not mine or held.at(now).errors or held.received_at + lag > now:
             continue
         if numbers and not numbers & _given(held):
             continue

@@ -292,7 +292,9 @@ def test_an_information_request_names_the_document_and_ends_with_it(meridian: Pa
 
 
 def test_a_rejection_decides_nothing(meridian: PayerClient) -> None:
-    response = claim_response(meridian.submit(request_bundle("500")).json())
+    sent = request_bundle("500")
+    response = claim_response(meridian.submit(sent).json())
+    assert "parameter" not in meridian.inquire(sent)
     assert response["outcome"] == "error"
     assert "item" not in response
     assert response["error"][0]["code"]["coding"][0]["system"] == f"{X12}901"
@@ -363,17 +365,18 @@ def test_the_same_number_with_other_content_is_refused(meridian: PayerClient) ->
     assert other.status_code == 422
 
 
-def test_a_cancel_is_confirmed(meridian: PayerClient) -> None:
-    sent = request_bundle("200")
+@pytest.mark.parametrize(("suffix", "expected"), [("200", ["C", "C"]), ("400", ["C", "A3"])])
+def test_a_cancel_is_confirmed(meridian: PayerClient, suffix: str, expected: list[str]) -> None:
+    sent = request_bundle(suffix, lines=2)
     meridian.submit(sent).raise_for_status()
     cancel = copy.deepcopy(sent)
     cancel["identifier"]["value"] = "cancel-1"
     cancel["entry"][0]["resource"]["extension"] = [
         {"url": f"{PAS}extension-certificationType", "valueCodeableConcept": concept(f"{X12}1322", "3")}
     ]
-    assert actions(meridian.submit(cancel).raise_for_status().json()) == ["C"]
+    assert actions(meridian.submit(cancel).raise_for_status().json()) == expected
     meridian.advance(datetime(2026, 3, 20, tzinfo=UTC))
-    assert actions(meridian.inquire(sent)["parameter"][0]["resource"]) == ["C"]
+    assert actions(meridian.inquire(sent)["parameter"][0]["resource"]) == expected
 
 
 def update_of(sent: Json, number: str) -> Json:
