@@ -72,6 +72,9 @@ class Database:
         try:
             held = await pool.acquire(timeout=self._connect_seconds)
         except _GONE:
+            if pool.get_size() == self._max_connections:
+                # Every connection stands and is in use: it is we who are slow.
+                raise StoreAway(_SLOW) from None
             self._away_until = loop.time() + _QUIET_SECONDS
             raise StoreAway(_AWAY) from None
         except asyncpg.PostgresError as error:
