@@ -1,0 +1,155 @@
+"""Starts a worker: registers workflows and activities, serves, and drains on SIGTERM.
+
+One process runs the cases' queue and a queue for each payer; a payer's queue has a rate that the server enforces over all
+workers together. Released policies are read again every half minute: a new payer gets its queue without a restart.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities import Parts, case_activities, payer_activities
+from activities.rules import Shelf
+from domain.policy import Policy
+from runtime.errors import VigilRuntimeError
+from runtime.health import serve_health
+from runtime.keys import load_keyring
+from runtime.logs import configure, get_logger
+from runtime.metrics import temporal_runtime
+from runtime.practices import load_practices
+from runtime.schedules import ensure_schedules
+from runtime.settings import Settings, load_settings
+from runtime.temporal import connect, ensure_search_attributes, worker_options
+from store.errors import StoreAway
+from store.policies import released
+from workflows import WORKFLOWS
+
+REFRESH_SECONDS = 30
+log = get_logger(__name__)
+
+
+def payer_rate(policy: Policy) -> float:
+    """How many requests a second all workers together may make to a payer: the least of its channels' rates."""
+    return min(channel.rate for channel in policy.channels)
+
+
+class PayerQueues:
+    """A worker for each payer's queue, kept in step with the released policies."""
+
+    def __init__(self, client: Client, settings: Settings, parts: Parts) -> None:
+        self._client = client
+        self._settings = settings
+        self._parts = parts
+        self._running: dict[str, tuple[float, Worker, asyncio.Task[None]]] = {}
+
+    async def keep(self, policies: Iterable[Policy]) -> None:
+        """Start what is missing, and start anew what has another rate."""
+        for policy in policies:
+            rate = payer_rate(policy)
+            held = self._running.get(policy.payer)
+            if held and held[0] == rate and not held[2].done():
+                continue
+            if held:
+                await self._stop(policy.payer)
+            worker = Worker(
+                self._client,
+                task_queue=f"payer-{policy.payer}",
+                activities=payer_activities(self._parts),
+                max_task_queue_activities_per_second=rate,
+                **worker_options(self._settings),
+            )
+            self._running[policy.payer] = (rate, worker, asyncio.create_task(worker.run()))
+            log.info("serving a payer's queue", payer=policy.payer)
+
+    async def close(self) -> None:
+        """Drain all queues at once."""
+        await asyncio.gather(*(self._stop(payer) for payer in list(self._running)))
+
+    async def _stop(self, payer: str) -> None:
+        _, worker, task = self._running.pop(payer)
+        await worker.shutdown()
+        await task
+
+
+@asynccontextmanager
+async def serving(client: Client, settings: Settings, parts: Parts) -> AsyncIterator[None]:
+    """Serve the cases' queue and every payer's while in the block; drain when it ends."""
+    queues = PayerQueues(client, settings, parts)
+    await queues.keep(parts.shelf.policies)
+    worker = Worker(
+        client,
+        task_queue=settings.task_queue,
+        workflows=WORKFLOWS,
+        activities=case_activities(parts),
+        max_cached_workflows=1000,
+        **worker_options(settings),
+    )
+    refreshing = asyncio.create_task(_refresh(parts, queues))
+    try:
+        async with worker:
+            yield
+    finally:
+        refreshing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await refreshing
+        await queues.close()
+
+
+async def _refresh(parts: Parts, queues: PayerQueues) -> None:
+    while True:
+        await asyncio.sleep(REFRESH_SECONDS)
+        await load_shelf(parts)
+        await queues.keep(parts.shelf.policies)
+
+
+async def load_shelf(parts: Parts) -> None:
+    """Take the policies in force from PostgreSQL; while it is away those that are held stay in force."""
+    try:
+        found = await released(parts.database)
+    except StoreAway:
+        log.warning("PostgreSQL is away; the policies that are held stay in force")
+        return
+    if found:
+        parts.shelf.replace(release.policy for release in found)
+
+
+async def run(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT, then drain."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    keyring = load_keyring(settings)
+    practices = load_practices(settings.practices_path, settings.resolve_url)
+    client = await connect(settings, keyring, runtime=temporal_runtime(settings))
+    await ensure_search_attributes(client)
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(Parts.open(settings, keyring, practices, client, Shelf()))
+        await load_shelf(parts)
+        await ensure_schedules(client, settings, practices)
+        await stack.enter_async_context(serving(client, settings, parts))
+        await stack.enter_async_context(serve_health(settings))
+        log.info("worker is serving", task_queue=settings.task_queue, build_id=settings.build_id)
+        await stop.wait()
+        log.info("worker is draining")
+
+
+def main() -> int:
+    """Start a worker by the settings; the answer is the exit code."""
+    try:
+        settings = load_settings()
+        configure(settings)
+        asyncio.run(run(settings))
+    except VigilRuntimeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

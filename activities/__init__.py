@@ -1,1 +1,78 @@
+"""What Vigil does in the world: one module for each outside system; here they are put together for a worker."""
 
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from temporalio.client import Client
+
+from activities.archive import Archive
+from activities.chart import ChartActivities
+from activities.check_in import CheckInActivities
+from activities.coverage import CoverageActivities
+from activities.outside import Outside
+from activities.patient import PatientActivities
+from activities.payers import Payers
+from activities.provider import ProviderActivities
+from activities.rules import Rules, Shelf
+from activities.schedule import ScheduleActivities
+from activities.turns import settle_turn
+from connectors.documents import Documents
+from runtime.embedded_postgres import database_url
+from runtime.keys import KeyRing
+from runtime.practices import Practice
+from runtime.settings import Settings
+from store.database import Database
+
+Activities = list[Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a worker's activities are made of: opened once, closed when the worker has drained."""
+
+    settings: Settings
+    keyring: KeyRing
+    client: Client
+    outside: Outside
+    database: Database
+    shelf: Shelf
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: Settings, keyring: KeyRing, practices: Mapping[str, Practice], client: Client, shelf: Shelf
+    ) -> AsyncIterator[Self]:
+        """Open the database and the documents while in the block."""
+        documents = Documents.at(settings.documents_url, settings.home_path / "documents", keyring)
+        outside = Outside(settings, practices, documents)
+        database = Database(database_url(settings), application_name="vigil-worker")
+        try:
+            yield cls(settings, keyring, client, outside, database, shelf)
+        finally:
+            await outside.aclose()
+            await database.close()
+
+
+def case_activities(parts: Parts) -> Activities:
+    """What the cases' own queue serves: everything but what goes to payers."""
+    coverage, chart = CoverageActivities(parts.outside), ChartActivities(parts.outside)
+    return [
+        settle_turn,
+        Archive(parts.database, parts.keyring).publish,
+        Rules(parts.shelf).pin_policy,
+        coverage.verify_coverage,
+        chart.gather_documents,
+        chart.document_in_chart,
+        PatientActivities(parts.outside).notify_patient,
+        ProviderActivities(parts.outside).notify_provider,
+        CheckInActivities(parts.outside).post_responsibility,
+        ScheduleActivities(parts.outside).read_appointment,
+    ]
+
+
+def payer_activities(parts: Parts) -> Activities:
+    """What a payer's queue serves, at the rate that the payer bears."""
+    payers = Payers(parts.outside)
+    return [payers.submit_request, payers.inquire_status, payers.withdraw_request]

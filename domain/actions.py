@@ -145,7 +145,7 @@ class NotifyPatient(Action):
     message: Literal[
         "approved", "not_required", "delayed", "denied", "partly_approved", "not_obtained_before_visit", "cancelled"
     ]
-    cause: int
+    cause: str = Field(description="The `ref` of the fact that it is about.")
     order: Order
 
     @property
@@ -158,7 +158,7 @@ class NotifyProvider(Action):
 
     kind: Literal["notify_provider"] = "notify_provider"
     message: Literal["denied", "partly_approved", "modified", "visit_at_risk"]
-    cause: int
+    cause: str = Field(description="The `ref` of the fact that it is about.")
     order: Order
     title: str = Field(max_length=200)
     lines: tuple[str, ...]
@@ -173,7 +173,7 @@ class DocumentInChart(Action):
 
     kind: Literal["document_in_chart"] = "document_in_chart"
     entry: Key
-    cause: int
+    cause: str = Field(description="The `ref` of the fact that it is about.")
     patient_id: Key
     title: str = Field(max_length=200)
     lines: tuple[str, ...] = Field(description="The text, a paragraph each.")
@@ -187,7 +187,7 @@ class PostResponsibility(Action):
     """Post what the patient will owe for check-in, and read it back. Cents."""
 
     kind: Literal["post_responsibility"] = "post_responsibility"
-    cause: int
+    cause: str = Field(description="The `ref` of the fact that it is about.")
     patient_id: Key
     visit_id: str | None
     visit_on: date

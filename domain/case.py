@@ -350,7 +350,7 @@ def _without(case: Case) -> Case:
     folded = Case(id=case.id, order=first.order)
     for fact in case.facts:
         folded = replace(folded, facts=(*folded.facts, fact))
-        if fact.n not in gone and not folded.closed:
+        if fact.source_id not in gone and not folded.closed:
             folded = _apply(folded, fact)
     return replace(folded, size=case.size, sources=case.sources)
 

@@ -4,6 +4,7 @@ Each fact names its `kind` and the version `v` of its shape. A kind or a version
 kept whole as an `UnknownFact` and becomes a person's task.
 """
 
+import hashlib
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
@@ -21,6 +22,9 @@ MAX_FACT_BYTES = 8 * 1024
 MAX_CASE_BYTES = 500 * 1024
 
 
+Reference = Annotated[str, Field(max_length=20, description="The `ref` of the fact that this one is about.")]
+
+
 class Fact(Frozen):
     """What every fact says: what happened, when, by whom, and under which id it was reported."""
 
@@ -32,6 +36,11 @@ class Fact(Frozen):
     by: Key = Field(description="`vigil`, `system:<name>` or `person:<id>`.")
     source_id: Key = Field(description="Unique in a case: reported twice, it happened once.")
     track: str | None = Field(default=None, max_length=80)
+
+    @property
+    def ref(self) -> str:
+        """A short name for the fact, by which others speak of it. Unlike its place, it survives a restore."""
+        return hashlib.sha256(self.source_id.encode()).hexdigest()[:12]
 
 
 # --- the order and its life ---------------------------------------------------------------------------------------
@@ -97,7 +106,7 @@ class FactRetracted(Fact):
     """A person took an earlier fact back; a second one signed it. The fold leaves the retracted fact out."""
 
     kind: Literal["fact_retracted"] = "fact_retracted"
-    retracted: int = Field(ge=1)
+    retracted: Key = Field(description="The source id of the fact that is taken back.")
     reason: Sentence
     signed_by: Key
 
@@ -316,7 +325,7 @@ class PatientNotified(Fact):
 
     kind: Literal["patient_notified"] = "patient_notified"
     message: Key
-    cause: int = Field(ge=0, description="The fact that the message is about.")
+    cause: Reference
     channel: Literal["message", "call", "letter"]
     receipt: Receipt
 
@@ -326,7 +335,7 @@ class ProviderNotified(Fact):
 
     kind: Literal["provider_notified"] = "provider_notified"
     message: Key
-    cause: int = Field(ge=0)
+    cause: Reference
     receipt: Receipt
 
 
@@ -335,7 +344,7 @@ class ChartDocumented(Fact):
 
     kind: Literal["chart_documented"] = "chart_documented"
     entry: Key
-    cause: int = Field(ge=0, description="The fact that the entry is about.")
+    cause: Reference
     receipt: Receipt
 
 
@@ -343,7 +352,7 @@ class ResponsibilityPosted(Fact):
     """What the patient will owe at check-in is there, read back. Cents."""
 
     kind: Literal["responsibility_posted"] = "responsibility_posted"
-    cause: int = Field(ge=0)
+    cause: Reference
     copay_cents: int | None = None
     estimate_cents: int | None = None
     receipt: Receipt
@@ -391,7 +400,7 @@ class TaskOpened(Fact):
     lease_minutes: int = Field(default=60, ge=1, description="How long a claim holds without a result.")
     attempt: int | None = None
     rail: str | None = Field(default=None, max_length=40)
-    cause: int = Field(default=0, ge=0, description="The fact that made it necessary; 0 where time did.")
+    cause: Reference = Field(default="", description="The fact that made it necessary; empty where time did.")
     raw: DocumentRef | None = Field(default=None, description="What the person should look at.")
 
 

@@ -6,13 +6,14 @@ The workflow and the simulated world of the tests run this very code; what is le
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from domain.actions import Action
+from domain.actions import KNOWN, Action
 from domain.base import Stage, Turn
 from domain.case import Answer, Case, record, too_large
 from domain.facts import ActionBegun, ActionEnded, Fact, Failure, NoteAdded, PlanFailed, TaskKind, TaskOpened
 from domain.plan import Plan, Settled
 
 PLAN_AGAIN = timedelta(hours=1)
+_REPEATABLE = frozenset(str(kind.model_fields["kind"].default) for kind in KNOWN if not kind.single_shot)
 
 
 class Keeping:
@@ -23,6 +24,7 @@ class Keeping:
         self.plan: Plan | None = None
         self.news = True
         """Whether something came since the facts were last planned from."""
+        self._flying: set[str] = set()
 
     def take(self, facts: Sequence[Fact], now: datetime) -> Answer:
         """Record what was reported. The answer is the last fact's; a repeated one changes nothing."""
@@ -35,8 +37,7 @@ class Keeping:
         """Record what followed and the intent of what is due; the answer is what to begin now."""
         for concluded in settled.facts:
             self.case, _ = record(self.case, concluded, now)
-        flying = {begun.action for begun in self.case.in_flight}
-        begun = tuple(action for action in settled.plan.actions if action.key not in flying)
+        begun = tuple(action for action in settled.plan.actions if action.key not in self._flying)
         for action in begun:
             fact = ActionBegun(
                 occurred_at=action.now,
@@ -47,6 +48,7 @@ class Keeping:
                 action_kind=action.kind,
             )
             self.case, _ = record(self.case, fact, now)
+            self._flying.add(action.key)
         self.plan = settled.plan
         return begun
 
@@ -55,11 +57,19 @@ class Keeping:
         for number, fact in enumerate(facts):
             large = too_large(self.case, fact)
             self._record(fact if large is None else _in_place_of(fact, number, action, large), now)
-        self._ended(action, None, None, now)
+        self._ended(action.key, action.track, None, None, now)
 
     def fail(self, action: Action, failure: Failure, error: str, now: datetime) -> None:
         """Record that an action did not succeed: a fact like any other."""
-        self._ended(action, failure, error, now)
+        self._ended(action.key, action.track, failure, error, now)
+
+    def end_orphans(self, now: datetime) -> None:
+        """End what the facts say is in flight and is not: begun before a restore from a copy. What it did is unknown."""
+        for begun in self.case.in_flight:
+            if begun.action not in self._flying:
+                once = begun.action_kind not in _REPEATABLE
+                failure = Failure.AMBIGUOUS if once else Failure.EXHAUSTED
+                self._ended(begun.action, begun.track, failure, "lost", now)
 
     def plan_failed(self, error: str, now: datetime) -> None:
         """Record that no plan could be made, as an operator's task; Vigil tries again in an hour, or when something comes.
@@ -80,7 +90,7 @@ class Keeping:
                 title=f"The rules could not be applied to this case ({error}). Mend them, or decide by hand.",
                 due=due,
                 rule="vigil/plan-failed",
-                cause=self.case.n,
+                cause=failed.ref,
             )
             self.case, _ = record(self.case, opened, now)
         self.plan = Plan(
@@ -98,13 +108,14 @@ class Keeping:
         self.news = self.news or not answer.repeated
         return answer
 
-    def _ended(self, action: Action, failure: Failure | None, error: str | None, now: datetime) -> None:
+    def _ended(self, key: str, track: str | None, failure: Failure | None, error: str | None, now: datetime) -> None:
+        self._flying.discard(key)
         fact = ActionEnded(
             occurred_at=now,
             by="vigil",
-            source_id=f"ended/{action.key}",
-            track=action.track,
-            action=action.key,
+            source_id=f"ended/{key}",
+            track=track,
+            action=key,
             failure=failure,
             error=error,
         )

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from domain.base import Frozen, Key, Sentence
+from domain.base import Frozen, Instant, Key, Sentence
 from domain.facts import AnyFact
 from domain.view import CaseView
 
@@ -46,3 +46,11 @@ class Standing(Frozen):
     n: int = Field(description="The place of the last reported fact.")
     repeated: bool = Field(description="Whether it had been reported before.")
     view: CaseView
+
+
+class TurnInput(Frozen):
+    """What a turn is planned from."""
+
+    case_id: Key
+    facts: tuple[AnyFact, ...]
+    now: Instant

@@ -118,7 +118,7 @@ def _decision(case: Case, fact: DecisionReceived) -> Refusal | None:
 
 
 def _retraction(case: Case, fact: FactRetracted) -> Refusal | None:
-    if not 1 < fact.retracted <= case.n:
+    if fact.retracted not in case.sources or case.sources[fact.retracted] == 1:
         return Refusal(code="fact_unknown", sentence="There is no such fact, or it is the order itself.", fields=("n",))
     if fact.signed_by == fact.by:
         return Refusal(code="second_signature", sentence="A second person must sign it.", fields=("signed_by",))

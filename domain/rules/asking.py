@@ -54,7 +54,7 @@ class Person:
     track: str | None = None
     attempt: int | None = None
     rail: str | None = None
-    cause: int = 0
+    cause: str = ""
     raw: DocumentRef | None = None
 
 

@@ -16,7 +16,7 @@ from domain.rules.asking import Asks, Person, Waiting, allow, common, effort, pu
 @dataclass(frozen=True)
 class _Entry:
     name: str
-    cause: int
+    cause: str
     title: str
     lines: tuple[str, ...]
 
@@ -75,7 +75,7 @@ def _not_required(case: Case, track: Track) -> _Entry:
     rules = sorted({line.rule for line in track.requirement.lines})
     return _Entry(
         "not_required",
-        track.requirement.n,
+        track.requirement.ref,
         "No authorization is required",
         (f"Order {case.order.number}, payer {track.requirement.payer}.", f"By the rules: {', '.join(rules)}."),
     )
@@ -88,7 +88,7 @@ def _answered(case: Case, track: Track, answer: DecisionReceived) -> _Entry:
     numbers = ", ".join(f"{n.value} ({n.type.value})" for n in answer.decision.all_numbers) or "none"
     return _Entry(
         name,
-        answer.n,
+        answer.ref,
         "The payer has the request and is reviewing it" if name == "pended" else "The payer decided on the request",
         (head, *(_line(line) for line in answer.decision.lines), f"Numbers: {numbers}."),
     )

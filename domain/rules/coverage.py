@@ -27,9 +27,9 @@ def coverage(case: Case, now: datetime) -> Asks:
             continue
         verified = case.coverages.get(insured.rank)
         if verified is None:
-            yield from _ask(case, now, insured, policy, str(case.order_fact.n))
+            yield from _ask(case, now, insured, policy, case.order_fact.ref)
         elif insured.rank == case.order.primary.rank and verified.status is not CoverageStatus.ACTIVE:
-            yield _person(case, now, policy, _WHY[verified.status], f"{insured.rank}/{verified.n}", verified)
+            yield _person(case, now, policy, _WHY[verified.status], f"{insured.rank}/{verified.ref}", verified)
         else:
             yield from _again_before_visit(case, now, insured, policy, verified)
 
@@ -89,6 +89,6 @@ def _person(
         due=time.due,
         rule=time.rule,
         lease_minutes=time.lease_minutes,
-        cause=verified.n if verified else 0,
+        cause=verified.ref if verified else "",
         raw=verified.raw if verified else None,
     )

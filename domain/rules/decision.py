@@ -57,7 +57,7 @@ def _read(case: Case, now: datetime, track: Track, policy: PolicySlice | None, a
     )
     time = allow(case, now, policy, TaskRuleKind.REVIEW)
     return Person(
-        key=f"read_answer/{track.key}/{answer.n}",
+        key=f"read_answer/{track.key}/{answer.ref}",
         kind=TaskKind.READ_ANSWER,
         stage=Stage.DECISION,
         turn=Turn.STAFF,
@@ -73,7 +73,7 @@ def _read(case: Case, now: datetime, track: Track, policy: PolicySlice | None, a
         track=track.key,
         attempt=answer.attempt,
         rail=answer.rail,
-        cause=answer.n,
+        cause=answer.ref,
         raw=answer.raw,
     )
 
@@ -86,7 +86,7 @@ def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None,
         return
     for option, due in options:
         yield start(
-            key=f"{option.kind.value}/{track.key}/{answer.n}",
+            key=f"{option.kind.value}/{track.key}/{answer.ref}",
             kind=ClockKind.P2P_WINDOW if option.kind == "peer_to_peer" else ClockKind.APPEAL_WINDOW,
             label=f"The window for a {option.kind.value.replace('_', ' ')} ends.",
             at=answer.occurred_at,
@@ -99,7 +99,7 @@ def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None,
     windows = tuple(_sentence(option, due, _calendar(policy, option)) for option, due in options)
     if chosen is None:
         yield Person(
-            key=f"choose_after_denial/{track.key}/{answer.n}",
+            key=f"choose_after_denial/{track.key}/{answer.ref}",
             kind=TaskKind.CHOOSE_AFTER_DENIAL,
             stage=Stage.DENIED,
             turn=Turn.PROVIDER,
@@ -111,13 +111,13 @@ def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None,
             track=track.key,
             attempt=answer.attempt,
             rail=answer.rail,
-            cause=answer.n,
+            cause=answer.ref,
             raw=answer.raw,
         )
     else:
         deadline = next((due for option, due in options if option.kind == chosen.option), time.due)
         yield Person(
-            key=f"pursue/{track.key}/{chosen.n}",
+            key=f"pursue/{track.key}/{chosen.ref}",
             kind=TaskKind.REVIEW,
             stage=Stage.DENIED,
             turn=Turn.PROVIDER,
@@ -129,7 +129,7 @@ def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None,
             track=track.key,
             attempt=answer.attempt,
             rail=answer.rail,
-            cause=chosen.n,
+            cause=chosen.ref,
         )
 
 
@@ -178,7 +178,7 @@ def _reasons(track: Track) -> tuple[str, ...]:
 def _compare(case: Case, now: datetime, track: Track, policy: PolicySlice | None, answer: DecisionReceived) -> Person:
     time = allow(case, now, policy, TaskRuleKind.REVIEW)
     return Person(
-        key=f"compare_approval/{track.key}/{answer.n}",
+        key=f"compare_approval/{track.key}/{answer.ref}",
         kind=TaskKind.COMPARE_APPROVAL,
         stage=Stage.DECISION,
         turn=Turn.STAFF,
@@ -192,7 +192,7 @@ def _compare(case: Case, now: datetime, track: Track, policy: PolicySlice | None
         track=track.key,
         attempt=answer.attempt,
         rail=answer.rail,
-        cause=answer.n,
+        cause=answer.ref,
         raw=answer.raw,
     )
 
@@ -225,13 +225,13 @@ def _validity(case: Case, track: Track) -> Asks:
 
 
 def _tell_provider(case: Case, now: datetime, policy: PolicySlice | None, answer: DecisionReceived) -> Asks:
-    if any(notice.cause == answer.n for notice in case.provider_notices):
+    if any(notice.cause == answer.ref for notice in case.provider_notices):
         return
-    cause = f"notify_provider/denied/{answer.n}"
+    cause = f"notify_provider/denied/{answer.ref}"
     if effort(case, now, cause).failed:
         time = allow(case, now, policy, TaskRuleKind.CALL)
         yield Person(
-            key=f"tell_provider/{answer.n}",
+            key=f"tell_provider/{answer.ref}",
             kind=TaskKind.TELL_PROVIDER,
             stage=Stage.DENIED,
             turn=Turn.STAFF,
@@ -240,7 +240,7 @@ def _tell_provider(case: Case, now: datetime, policy: PolicySlice | None, answer
             rule=time.rule,
             lease_minutes=time.lease_minutes,
             track=answer.track,
-            cause=answer.n,
+            cause=answer.ref,
         )
         return
     track = case.tracks[answer.track or ""]
@@ -251,7 +251,7 @@ def _tell_provider(case: Case, now: datetime, policy: PolicySlice | None, answer
         lambda key: NotifyProvider(
             **common(case, now, key),
             message="denied",
-            cause=answer.n,
+            cause=answer.ref,
             order=case.order,
             title="A request for authorization was denied",
             lines=(f"Order {case.order.number}.", *_reasons(track)),

@@ -22,7 +22,7 @@ def documents(case: Case, now: datetime) -> Asks:
             continue
         policy = case.policies.get(track.requirement.payer)
         wanted = tuple(kind for kind in missing if kind not in case.searched)
-        cause = f"gather_documents/{key}/{track.requirement.n}"
+        cause = f"gather_documents/{key}/{track.requirement.ref}"
         if wanted and not effort(case, now, cause).failed:
             yield from pursue(
                 case,
@@ -36,7 +36,7 @@ def documents(case: Case, now: datetime) -> Asks:
         else:
             time = allow(case, now, policy, TaskRuleKind.DOCUMENTS)
             yield Person(
-                key=f"gather_documents/{key}/{track.requirement.n}",
+                key=f"gather_documents/{key}/{track.requirement.ref}",
                 kind=TaskKind.GATHER_DOCUMENTS,
                 stage=Stage.DOCUMENTS,
                 turn=Turn.PROVIDER,
@@ -49,7 +49,7 @@ def documents(case: Case, now: datetime) -> Asks:
                 rule=time.rule,
                 lease_minutes=time.lease_minutes,
                 track=key,
-                cause=track.requirement.n,
+                cause=track.requirement.ref,
             )
 
 

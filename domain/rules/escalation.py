@@ -30,7 +30,7 @@ def escalation(case: Case, now: datetime, clocks: Sequence[Clock]) -> Asks:
         breach = case.breached[key]
         time = allow(case, now, policy, TaskRuleKind.REVIEW)
         yield Person(
-            key=f"escalation/{breach.n}",
+            key=f"escalation/{breach.ref}",
             kind=TaskKind.ESCALATION,
             stage=Stage.DECISION,
             turn=Turn.STAFF,
@@ -38,5 +38,5 @@ def escalation(case: Case, now: datetime, clocks: Sequence[Clock]) -> Asks:
             due=time.due,
             rule=breach.rule,
             lease_minutes=time.lease_minutes,
-            cause=breach.n,
+            cause=breach.ref,
         )

@@ -184,7 +184,7 @@ def _check_claims(case: Case, now: datetime, track: Track, attempt: Attempt, pol
     begun = [t.begun for cause, tries in case.actions.items() if cause.startswith(prefix) for t in tries]
     latest = claims[-1]
     if any(b.n > latest.n and b.action.startswith(_cause(track, attempt, "claim-")) for b in begun):
-        standing = effort(case, now, _cause(track, attempt, f"claim-{latest.n}"))
+        standing = effort(case, now, _cause(track, attempt, f"claim-{latest.ref}"))
         if standing.state not in {EffortState.RESTING, EffortState.DUE}:
             return
     last = max((b.occurred_at for b in begun), default=None)
@@ -192,7 +192,7 @@ def _check_claims(case: Case, now: datetime, track: Track, attempt: Attempt, pol
         yield Look(last + CLAIM_REST)
         return
     why = "a callback could not be verified"
-    yield from _inquire(case, now, track, attempt, policy, f"claim-{latest.n}", why)
+    yield from _inquire(case, now, track, attempt, policy, f"claim-{latest.ref}", why)
 
 
 def _check_by_person(case: Case, now: datetime, track: Track, policy: PolicySlice, rail: str, turn: int) -> Person:
@@ -218,7 +218,7 @@ def _send_information(case: Case, now: datetime, track: Track, policy: PolicySli
     what = [reason.text or reason.code or "?" for ask in asking.decision.asks for reason in ask.what]
     numbers = [ask.control_number for ask in asking.decision.asks if ask.control_number]
     return Person(
-        key=f"send_information/{track.key}/{asking.n}",
+        key=f"send_information/{track.key}/{asking.ref}",
         kind=TaskKind.SEND_INFORMATION,
         stage=Stage.DECISION,
         turn=Turn.STAFF,
@@ -230,6 +230,6 @@ def _send_information(case: Case, now: datetime, track: Track, policy: PolicySli
         track=track.key,
         attempt=track.attempt.number,
         rail=asking.rail,
-        cause=asking.n,
+        cause=asking.ref,
         raw=asking.raw,
     )

@@ -30,29 +30,29 @@ def patient(case: Case, now: datetime) -> Asks:
     yield from _before_visit(case, now, policy)
 
 
-def _news(case: Case) -> Iterator[tuple[Message, int]]:
+def _news(case: Case) -> Iterator[tuple[Message, str]]:
     """What there is to tell, each with the fact that it is about."""
     for key in sorted(case.tracks):
         track = case.tracks[key]
         if track.is_ready:
             answer = track.attempt.last_answer
             if track.lines_required and answer is not None:
-                yield "approved", answer_with(track, *(o for o in track.outcomes if o)).n
+                yield "approved", answer_with(track, *(o for o in track.outcomes if o)).ref
             elif not track.lines_required:
-                yield "not_required", track.requirement.n
+                yield "not_required", track.requirement.ref
         elif Outcome.DENIED in track.outcomes:
-            yield "denied", answer_with(track, Outcome.DENIED).n
+            yield "denied", answer_with(track, Outcome.DENIED).ref
         else:
             yield from _delay(case, track)
 
 
-def _delay(case: Case, track: Track) -> Iterator[tuple[Message, int]]:
+def _delay(case: Case, track: Track) -> Iterator[tuple[Message, str]]:
     breach = case.breached.get(f"decision/{track.key}/{track.attempt.number}")
     if breach is not None:
-        yield "delayed", breach.n
+        yield "delayed", breach.ref
 
 
-def _tell(case: Case, now: datetime, policy: PolicySlice | None, message: Message, about: int) -> Asks:
+def _tell(case: Case, now: datetime, policy: PolicySlice | None, message: Message, about: str) -> Asks:
     if any(notice.cause == about and notice.message == message for notice in case.patient_notices):
         return
     cause = f"notify_patient/{message}/{about}"
@@ -112,5 +112,5 @@ def _before_visit(case: Case, now: datetime, policy: PolicySlice | None) -> Asks
         lease_minutes=time.lease_minutes,
     )
     if now >= cut_off and not denied:
-        about = next((n for n in reversed([fact.n for fact in case.facts if fact.kind == "appointment_changed"])), 1)
+        about = next((f.ref for f in reversed(case.facts) if f.kind == "appointment_changed"), case.order_fact.ref)
         yield from _tell(case, now, policy, "not_obtained_before_visit", about)

@@ -21,10 +21,10 @@ def requirement(case: Case, now: datetime) -> Asks:
         for key in sorted(case.tracks):
             yield from _ask_what_is_unknown(case, now, case.tracks[key], policy)
         return
-    cause = f"pin_policy/{payer}/{case.order_fact.n}"
+    cause = f"pin_policy/{payer}/{case.order_fact.ref}"
     if payer in case.without_policy or effort(case, now, cause).failed:
         if not case.tracks:
-            yield _person(case, now, None, f"No rules are released for {payer}.", f"{rank}/{case.order_fact.n}", None)
+            yield _person(case, now, None, f"No rules are released for {payer}.", f"{rank}/{case.order_fact.ref}", None)
         return
     yield from pursue(
         case, now, cause, lambda key: PinPolicy(**common(case, now, key), payer_id=payer, order=case.order)
@@ -49,7 +49,7 @@ def _conclude(case: Case, now: datetime, policy: PolicySlice, rank: int) -> Asks
         )
     for asker in sorted(by_asker):
         track = f"{rank}-{asker}"
-        source = f"requirement/{track}/{case.order_fact.n}/{policy.digest[:16]}"
+        source = f"requirement/{track}/{case.order_fact.ref}/{policy.digest[:16]}"
         if source not in case.sources:
             yield RequirementDetermined(
                 occurred_at=now,
@@ -67,11 +67,11 @@ def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: Policy
     lines = track.requirement.lines
     if any("unknown" in (line.authorization, line.referral) for line in lines):
         why = f"The rules of {policy.name} do not say what this order needs."
-        yield _person(case, now, policy, why, f"{track.key}/{track.requirement.n}", track)
+        yield _person(case, now, policy, why, f"{track.key}/{track.requirement.ref}", track)
     elif any(line.referral == "required" for line in lines) and track.referral is None:
         time = allow(case, now, policy, TaskRuleKind.CALL)
         yield Person(
-            key=f"obtain_referral/{track.key}/{track.requirement.n}",
+            key=f"obtain_referral/{track.key}/{track.requirement.ref}",
             kind=TaskKind.OBTAIN_REFERRAL,
             stage=Stage.REQUIREMENT,
             turn=Turn.STAFF,
@@ -81,7 +81,7 @@ def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: Policy
             rule=next(line.rule for line in lines if line.referral == "required"),
             lease_minutes=time.lease_minutes,
             track=track.key,
-            cause=track.requirement.n,
+            cause=track.requirement.ref,
         )
 
 
@@ -101,5 +101,5 @@ def _person(case: Case, now: datetime, policy: PolicySlice | None, why: str, key
         rule=time.rule,
         lease_minutes=time.lease_minutes,
         track=track.key if track else None,
-        cause=track.requirement.n if track else 0,
+        cause=track.requirement.ref if track else "",
     )

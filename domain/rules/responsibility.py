@@ -17,9 +17,9 @@ def responsibility(case: Case, now: datetime) -> Asks:
         return
     posted = case.responsibility
     copay = verified.benefits.copay_cents
-    if posted is not None and (posted.cause == verified.n or (copay is not None and posted.copay_cents == copay)):
+    if posted is not None and (posted.cause == verified.ref or (copay is not None and posted.copay_cents == copay)):
         return
-    cause = f"post_responsibility/{verified.n}"
+    cause = f"post_responsibility/{verified.ref}"
     visit = case.appointment
     if copay is not None and not effort(case, now, cause).failed:
         yield from pursue(
@@ -28,7 +28,7 @@ def responsibility(case: Case, now: datetime) -> Asks:
             cause,
             lambda key: PostResponsibility(
                 **common(case, now, key),
-                cause=verified.n,
+                cause=verified.ref,
                 patient_id=case.order.patient.id,
                 visit_id=visit.id if visit else None,
                 visit_on=visit.starts_at.date() if visit else min(line.service_from for line in case.order.lines),
@@ -41,7 +41,7 @@ def responsibility(case: Case, now: datetime) -> Asks:
         return
     time = allow(case, now, case.policies.get(case.order.primary.payer), TaskRuleKind.CALL)
     yield Person(
-        key=f"collect_responsibility/{verified.n}",
+        key=f"collect_responsibility/{verified.ref}",
         kind=TaskKind.COLLECT_RESPONSIBILITY,
         stage=Stage.INFORMING,
         turn=Turn.STAFF,
@@ -49,5 +49,5 @@ def responsibility(case: Case, now: datetime) -> Asks:
         due=time.due,
         rule=time.rule,
         lease_minutes=time.lease_minutes,
-        cause=verified.n,
+        cause=verified.ref,
     )

@@ -14,14 +14,14 @@ def stewardship(case: Case, now: datetime) -> Asks:
     allowed = allow(case, now, case.policies.get(case.order.primary.payer), TaskRuleKind.REVIEW)
     for fact in case.unknown:
         yield Person(
-            key=f"review_unknown/{fact.n}",
+            key=f"review_unknown/{fact.ref}",
             kind=TaskKind.REVIEW,
             stage=Stage.REQUIREMENT,
             turn=Turn.OPERATOR,
             title=f"This release does not know facts of the kind {fact.kind}. See what it says and act on it.",
             due=allowed.due,
             rule=allowed.rule,
-            cause=fact.n,
+            cause=fact.ref,
         )
     changed = case.changed
     if changed is None:
@@ -30,7 +30,7 @@ def stewardship(case: Case, now: datetime) -> Asks:
         since = case.tracks[key].attempt.since
         if since is not None and (changed.recorded_at or changed.occurred_at) > since:
             yield Person(
-                key=f"review_change/{key}/{changed.n}",
+                key=f"review_change/{key}/{changed.ref}",
                 kind=TaskKind.REVIEW,
                 stage=Stage.DECISION,
                 turn=Turn.STAFF,
@@ -39,5 +39,5 @@ def stewardship(case: Case, now: datetime) -> Asks:
                 rule=allowed.rule,
                 lease_minutes=allowed.lease_minutes,
                 track=key,
-                cause=changed.n,
+                cause=changed.ref,
             )

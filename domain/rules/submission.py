@@ -182,7 +182,7 @@ def read_answer(case: Case, now: datetime, track: Track, policy: PolicySlice | N
     answer = track.attempt.not_understood[-1]
     time = allow(case, now, policy, TaskRuleKind.REVIEW)
     return Person(
-        key=f"read_answer/{track.key}/{answer.n}",
+        key=f"read_answer/{track.key}/{answer.ref}",
         kind=TaskKind.READ_ANSWER,
         stage=Stage.SUBMISSION if not track.attempt.reached_payer else Stage.DECISION,
         turn=Turn.STAFF,
@@ -194,7 +194,7 @@ def read_answer(case: Case, now: datetime, track: Track, policy: PolicySlice | N
         track=track.key,
         attempt=answer.attempt,
         rail=answer.rail,
-        cause=answer.n,
+        cause=answer.ref,
         raw=answer.raw,
     )
 
@@ -242,7 +242,7 @@ def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None
         track=track.key,
         attempt=track.attempt.number,
         rail=rejected.rail if rejected else None,
-        cause=rejected.n if rejected else 0,
+        cause=rejected.ref if rejected else "",
         raw=rejected.raw if rejected else None,
     )
 
@@ -282,5 +282,5 @@ def _by_person(case: Case, now: datetime, track: Track, policy: PolicySlice | No
         track=track.key,
         attempt=track.attempt.number,
         rail=rail,
-        cause=track.requirement.n,
+        cause=track.requirement.ref,
     )

@@ -1,0 +1,210 @@
+"""One builder for test data: orders, policies and cases. All people in it are invented."""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from activities.rules import line_keys
+from domain.case import Case, begin, record
+from domain.decision import Decision, LineDecision, Number, NumberType, Outcome, Result, decision_source
+from domain.facts import (
+    Benefits,
+    CoverageStatus,
+    CoverageVerified,
+    DecisionReceived,
+    DocumentsGathered,
+    Fact,
+    OrderReceived,
+    PolicyPinned,
+    Receipt,
+    RequestSubmitted,
+)
+from domain.order import Appointment, DocumentRef, Order
+from domain.policy import Policy, PolicySlice, parse_policy, slice_policy
+
+ROOT = Path(__file__).resolve().parent.parent
+MONDAY = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)
+"""A Monday morning in Chicago."""
+VISIT = datetime(2026, 12, 21, 16, 0, tzinfo=UTC)
+CASE_ID = "case-aaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+
+@cache
+def policy(payer: str) -> Policy:
+    path = ROOT / "policies" / f"{payer}.yaml"
+    return parse_policy(yaml.safe_load(path.read_text()), name=path.name)
+
+
+def policies() -> tuple[Policy, ...]:
+    return tuple(policy(path.stem) for path in sorted((ROOT / "policies").glob("*.yaml")))
+
+
+def document(kind: str, dated: date | None = date(2026, 11, 20), content: str = "") -> DocumentRef:
+    text = content or kind
+    return DocumentRef(
+        id=hashlib.sha256(text.encode()).hexdigest(), kind=kind, media_type="text/plain", size=len(text), dated=dated
+    )
+
+
+ALL_DOCUMENTS = ("office_note", "imaging_report", "conservative_therapy")
+
+
+def order(
+    scenario: str = "100",
+    *,
+    payer: str = "meridian-ppo",
+    practice: str = "lakeside",
+    number: str = "ORD-1001",
+    code: str = "72131",
+    category: str = "ct",
+    urgency: str = "routine",
+    visit: datetime | None = VISIT,
+    documents: Iterable[str] = ALL_DOCUMENTS,
+    patient: str = "P-1001",
+    family_name: str = "Quillfeather",
+    lines: int = 1,
+    now: datetime = MONDAY,
+    **changes: Any,
+) -> Order:
+    """An order whose fate the sandbox reads from the last three digits of the member id."""
+    service_day = (visit or now + timedelta(days=21)).date()
+    facts: dict[str, Any] = {
+        "practice": practice,
+        "source": "nextgen",
+        "number": number,
+        "ordered_at": now,
+        "urgency": urgency,
+        "urgency_attestation": None if urgency == "routine" else "Progressive weakness since yesterday.",
+        "patient": {
+            "id": patient,
+            "family_name": family_name,
+            "given_name": "Ottoline",
+            "birth_date": "1961-04-17",
+            "sex": "female",
+            "phone": "+12175550147",
+            "address": {"line": "7 Lantern Row", "city": "Springfield", "state": "IL", "postal_code": "62701"},
+        },
+        "coverages": [{"rank": 1, "payer": payer, "member_id": f"MBR{abs(hash_of(number)) % 10**6:06d}{scenario}"}],
+        "ordering": {"npi": "1999000023", "family_name": "Hartwell", "given_name": "Imogen", "fax": "+12175550109"},
+        "facility": {
+            "npi": "1999000049",
+            "name": "Prairie Imaging Center",
+            "address": {"line": "9 Meridian Way", "city": "Springfield", "state": "IL", "postal_code": "62701"},
+        },
+        "diagnoses": ["M54.16", "M51.26"],
+        "lines": [
+            {
+                "number": n,
+                "code": code,
+                "category": category,
+                "label": category.replace("_", " "),
+                "units": n,
+                "place_of_service": "22",
+                "service_from": service_day.isoformat(),
+            }
+            for n in range(1, lines + 1)
+        ],
+        "appointment": {"id": f"APT-{number}", "starts_at": visit} if visit else None,
+        "documents": [document(kind, (now - timedelta(days=10)).date(), f"{number} {kind}") for kind in documents],
+    }
+    return Order.model_validate({**facts, **changes})
+
+
+def hash_of(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
+
+
+def received(ordered: Order, now: datetime = MONDAY) -> OrderReceived:
+    digest = hashlib.sha256(ordered.model_dump_json().encode()).hexdigest()
+    return OrderReceived(
+        occurred_at=now, by="system:test", source_id=f"order:{digest}", order=ordered, time_zone="America/Chicago"
+    )
+
+
+def case_of(ordered: Order, now: datetime = MONDAY) -> Case:
+    return begin(CASE_ID, received(ordered, now), now)
+
+
+def cut(ordered: Order) -> PolicySlice:
+    first = min(line.service_from for line in ordered.lines)
+    found = policy(ordered.primary.payer)
+    return slice_policy(found, on=first, urgency=ordered.urgency, lines=line_keys(ordered))
+
+
+def said(kind: type[Fact], source_id: str, now: datetime = MONDAY, by: str = "system:test", **what: Any) -> Fact:
+    return kind(occurred_at=now, by=by, source_id=source_id, **what)
+
+
+def with_facts(case: Case, facts: Iterable[Fact], now: datetime) -> Case:
+    for fact in facts:
+        case, _ = record(case, fact, now)
+    return case
+
+
+def pinned(ordered: Order, now: datetime = MONDAY) -> Fact:
+    return said(PolicyPinned, "pinned", now, payer=ordered.primary.payer, policy=cut(ordered))
+
+
+def covered(now: datetime = MONDAY, status: CoverageStatus = CoverageStatus.ACTIVE) -> Fact:
+    return said(
+        CoverageVerified, "covered", now, rank=1, status=status, plan_name="Gold", benefits=Benefits(copay_cents=4000)
+    )
+
+
+def gathered(kinds: Iterable[str] = ALL_DOCUMENTS, now: datetime = MONDAY) -> Fact:
+    found = tuple(document(kind) for kind in kinds)
+    return said(DocumentsGathered, "gathered", now, searched=tuple(kinds), documents=found)
+
+
+def submitted(now: datetime = MONDAY, track: str = "1-ordering", attempt: int = 1) -> Fact:
+    trace = f"{CASE_ID}-{track}-{attempt}"
+    receipt = Receipt(kind="trace_number", reference=trace)
+    return said(
+        RequestSubmitted, f"submitted-{attempt}", now, track=track, attempt=attempt, rail="pas", trace=trace, receipt=receipt
+    )
+
+
+def answered(
+    *outcomes: Outcome | str,
+    now: datetime = MONDAY,
+    track: str = "1-ordering",
+    attempt: int = 1,
+    via: str = "submit",
+    number: str = "A204418830",
+    by: str = "system:pas",
+    valid_days: int = 60,
+    **more: Any,
+) -> Fact:
+    lines = tuple(
+        LineDecision(
+            line=n,
+            decision=Outcome(outcome),
+            code="A1",
+            numbers=(
+                Number(
+                    type=NumberType.ADMINISTRATIVE if outcome == "pended" else NumberType.CERTIFICATION,
+                    value="REF-20881734" if outcome == "pended" else number,
+                ),
+            ),
+            valid_from=now.date(),
+            valid_to=now.date() + timedelta(days=valid_days),
+        )
+        for n, outcome in enumerate(outcomes, start=1)
+    )
+    decision = Decision(result=Result.DECIDED, lines=lines, **more)
+    return said(
+        DecisionReceived,
+        decision_source(track, attempt, decision),
+        now,
+        by=by,
+        track=track,
+        attempt=attempt,
+        rail="pas",
+        via=via,
+        decision=decision,
+    )
