@@ -27,10 +27,12 @@ DOCUMENT_TYPES = frozenset(
         "application/fhir+json",
         "application/json",
         "application/pdf",
+        "application/xml",
         "image/jpeg",
         "image/png",
         "image/tiff",
         "text/plain",
+        "text/xml",
     }
 )
 """Media types that are kept as documents (IANA registry)."""
@@ -40,7 +42,7 @@ ANSWER_KIND = "payer_answer"
 
 UNKNOWN_TYPE = "application/octet-stream"
 
-_ANSWER_TYPES = DOCUMENT_TYPES | {"application/edi-x12", "application/xml", "text/html", "text/xml"}
+_ANSWER_TYPES = DOCUMENT_TYPES | {"application/edi-x12", "text/html"}
 _PRACTICE = re.compile(r"^[a-z0-9][a-z0-9-]{1,40}$")
 _ID = re.compile(r"^[0-9a-f]{64}$")
 
@@ -75,7 +77,7 @@ class DocumentTypeRefused(Refused):
     """A document is of a media type that is not kept."""
 
     def __str__(self) -> str:
-        return f"{self.code}: send PDF, JPEG, PNG, TIFF, plain text or JSON, with its media type."
+        return f"{self.code}: send PDF, JPEG, PNG, TIFF, plain text, XML or JSON, with its media type."
 
 
 class DocumentMissing(Refused):
