@@ -1,0 +1,205 @@
+"""The PAS rail: a request goes to the payer's FHIR endpoint, and its answer becomes facts.
+
+Search before create: PAS knows no idempotency key, so a request is created only where the payer does not have it. What
+cannot be read, or speaks of another request, is a person's, with the answer as it came.
+"""
+
+import time
+from datetime import timedelta
+from typing import cast
+
+from activities.outside import Outside
+from activities.pas_facts import Told
+from activities.patience import patiently
+from connectors.errors import Refused
+from connectors.pas.client import PasClient
+from connectors.pas.fhir import Json
+from connectors.pas.identity import ours
+from connectors.pas.parties import PasPayer, PasPractice
+from connectors.pas.read import read_answer, read_answers
+from connectors.pas.words import NOT_IDENTIFIED
+from connectors.pas.write import Version, cancel_bundle, inquiry_bundle, submit_bundle
+from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
+from domain.decision import Decision, Number, NumberType, Result
+from domain.facts import AnyFact
+from domain.order import Address
+from domain.policy import Channel, PolicySlice, Rail
+from domain.request import Request
+from runtime.practices import Practice
+
+_MARGIN = timedelta(seconds=5)
+"""What is left of an action's patience for keeping the answer and reporting."""
+_TO_CREATE = timedelta(seconds=30)
+"""What the search leaves of it to the creation."""
+
+Ask = SubmitRequest | InquireStatus | WithdrawRequest
+
+
+class PasRail:
+    """Requests by Da Vinci PAS."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._clients: dict[tuple[str, ...], PasClient] = {}
+
+    async def submit(self, action: SubmitRequest) -> list[AnyFact]:
+        """Search for the request, and create it once if it is not there.
+
+        Raises:
+            Unreachable, Busy: it was surely not sent, for as long as the action's patience lasts.
+            OutcomeUnknown: the answer was lost.
+            Refused: the payer does not let the practice in, or something is missing that the message needs.
+        """
+        ends = _end(action)
+        client, told = self._client(action), Told(action, self._outside.documents)
+        practice, payer = self._parties(action)
+        contents = await self._contents(action.request)
+        inquiry = inquiry_bundle(action.request, practice, payer, client.version)
+        answer = await patiently(
+            lambda within: client.inquire(inquiry, within), until=ends - _TO_CREATE.total_seconds()
+        )
+        mine = ours(action.request)
+        found = read_answers(answer.body, answer.media_type, answer.status, mine, inquiry=True)
+        for decision in found:
+            if decision.trace == mine.trace:
+                return await told.answered(decision, answer, "inquiry")
+        open_questions = [decision for decision in found if not _is_about_others(decision, inquiry)]
+        if open_questions:
+            errors = [error for decision in open_questions for error in decision.errors]
+            if errors and all(error.code in NOT_IDENTIFIED for error in errors):
+                return await told.rejected(open_questions[0], answer)
+            why = "Whether the payer has the request already could not be told from its answer; nothing was sent."
+            return await told.not_understood(why, answer)
+        bundle = submit_bundle(action.request, practice, payer, client.version, contents)
+        answer = await patiently(lambda within: client.submit(bundle, within), until=ends)
+        decision = read_answer(answer.body, answer.media_type, answer.status, mine)
+        return await told.answered(decision, answer, "submit")
+
+    async def inquire(self, action: InquireStatus) -> list[AnyFact]:
+        """Ask how the request stands.
+
+        Raises:
+            Unreachable, Busy: the payer could not be asked, for as long as the action's patience lasts.
+            Refused: the payer does not let the practice in.
+        """
+        client, told = self._client(action), Told(action, self._outside.documents)
+        inquiry = inquiry_bundle(action.request, *self._parties(action), client.version, action.numbers)
+        answer = await patiently(lambda within: client.inquire(inquiry, within), until=_end(action))
+        mine = ours(action.request)
+        found = read_answers(answer.body, answer.media_type, answer.status, mine, inquiry=True)
+        for decision in found:
+            if mine.answered_by(decision) and (decision.trace == mine.trace or _names(decision, action.numbers)):
+                return await told.inquired(answer, found=True, decision=decision)
+        unclear = [decision for decision in found if not _is_about_others(decision, inquiry)]
+        return await told.inquired(answer, found=False, decision=unclear[0] if unclear else None)
+
+    async def withdraw(self, action: WithdrawRequest) -> list[AnyFact]:
+        """Cancel the whole request, where the payer does not say that it is cancelled already.
+
+        Raises:
+            Unreachable, Busy: it was surely not sent, for as long as the action's patience lasts.
+            OutcomeUnknown: the answer was lost.
+            Refused: the payer does not let the practice in, or something is missing that the message needs.
+        """
+        ends = _end(action)
+        client, told = self._client(action), Told(action, self._outside.documents)
+        practice, payer = self._parties(action)
+        contents = await self._contents(action.request)
+        inquiry = inquiry_bundle(action.request, practice, payer, client.version, action.numbers)
+        answer = await patiently(
+            lambda within: client.inquire(inquiry, within), until=ends - _TO_CREATE.total_seconds()
+        )
+        mine = ours(action.request)
+        for decision in read_answers(answer.body, answer.media_type, answer.status, mine, inquiry=True):
+            if decision.trace == mine.trace and told.is_cancelled(decision):
+                return await told.withdrawn(decision, answer)
+        bundle = cancel_bundle(action.request, practice, payer, client.version, action.numbers, contents)
+        answer = await patiently(lambda within: client.submit(bundle, within), until=ends)
+        return await told.withdrawn(read_answer(answer.body, answer.media_type, answer.status, mine), answer)
+
+    def _client(self, action: Ask) -> PasClient:
+        channel = _channel(action.policy)
+        practice = self._outside.practice(action.practice)
+        settings = self._outside.settings
+        base_url = settings.resolve_url(channel.base_url or "")
+        token_url = settings.resolve_url(channel.token_url or "")
+        version = _version(channel)
+        key = (practice.id, base_url, token_url, version, str(channel.answer_timeout))
+        if key not in self._clients:
+            secret = f"{practice.id}.{action.request.payer}"
+            self._clients[key] = PasClient(
+                self._outside.http(f"pas {action.request.payer}"),
+                base_url,
+                token_url,
+                practice.id,
+                lambda: settings.secret(secret).get_secret_value(),
+                version,
+                timedelta(seconds=channel.answer_timeout),
+            )
+        return self._clients[key]
+
+    def _parties(self, action: Ask) -> tuple[PasPractice, PasPayer]:
+        return pas_practice(self._outside.practice(action.practice)), pas_payer(action.policy)
+
+    async def _contents(self, request: Request) -> dict[str, bytes]:
+        practice = request.order.practice
+        return {ref.id: await self._outside.documents.get(practice, ref.id) for ref in request.documents}
+
+
+def pas_practice(practice: Practice) -> PasPractice:
+    """Return a practice as a payer must know it."""
+    address = practice.address
+    return PasPractice(
+        name=practice.name,
+        npi=practice.npi,
+        tax_id=practice.tax_id,
+        address=Address(
+            line=", ".join(line for line in (address.line1, address.line2) if line),
+            city=address.city,
+            state=address.state,
+            postal_code=address.postal_code,
+        ),
+        phone=practice.phone,
+        contact=practice.contact.name,
+        contact_phone=practice.contact.phone,
+    )
+
+
+def pas_payer(policy: PolicySlice) -> PasPayer:
+    """Return a payer as it calls itself in PAS. Raises `Refused` where its policy does not say."""
+    if policy.identifiers.pas_organization is None:
+        raise Refused("policy:identifiers.pas_organization_missing")
+    return PasPayer(id=policy.payer, name=policy.name, identifier=policy.identifiers.pas_organization)
+
+
+def _channel(policy: PolicySlice) -> Channel:
+    channel = next((channel for channel in policy.channels if channel.rail is Rail.PAS), None)
+    if channel is None:
+        raise Refused("policy:no_pas_channel")
+    return channel
+
+
+def _version(channel: Channel) -> Version:
+    if channel.version not in ("2.2.1", "2.0.1"):
+        raise Refused("policy:pas_version_unknown")
+    return cast("Version", channel.version)
+
+
+def _end(action: Ask) -> float:
+    """When an action's patience is over, on the monotonic clock."""
+    return time.monotonic() + (action.patience - _MARGIN).total_seconds()
+
+
+def _is_about_others(decision: Decision, inquiry: Json) -> bool:
+    """Whether an inquiry's answer is about another request, or says that there is none.
+
+    What names nothing, or only the inquiry itself, may hide our request: a decision then, or an error.
+    """
+    named = decision.trace not in (None, inquiry["identifier"]["value"])
+    return decision.result is Result.NOT_FOUND or named
+
+
+def _names(decision: Decision, numbers: tuple[Number, ...]) -> bool:
+    """Whether an answer names one of the payer's numbers that we hold."""
+    held = {number.value for number in numbers if number.type is not NumberType.TRACE}
+    return bool(held & {number.value for number in decision.all_numbers})

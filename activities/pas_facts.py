@@ -1,0 +1,183 @@
+"""What a PAS answer becomes: facts with their evidence. Nothing becomes a decision that is not about our request."""
+
+import hashlib
+from typing import Any, Literal
+
+from temporalio import activity
+
+from activities.outside import DocumentStore
+from connectors.errors import ConnectorError
+from connectors.pas.client import PasAnswer
+from connectors.pas.identity import ours
+from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
+from domain.decision import Decision, LineDecision, NumberType, Outcome, Result, decision_source
+from domain.facts import (
+    MAX_FACT_BYTES,
+    AnswerNotUnderstood,
+    AnyFact,
+    DecisionReceived,
+    Receipt,
+    RequestRejected,
+    RequestSubmitted,
+    RequestWithdrawn,
+    StatusInquired,
+    write_fact,
+)
+from domain.order import DocumentRef
+
+RAW_ANSWER = "payer_answer"
+"""The kind of document that a raw answer is kept as."""
+_MAX_KEY = 200
+_SHORT = 120
+_WHY = 900
+
+
+class Told:
+    """Makes the facts of one action. The raw answer is kept once, as evidence."""
+
+    def __init__(self, action: SubmitRequest | InquireStatus | WithdrawRequest, documents: DocumentStore) -> None:
+        self._action = action
+        self._request = action.request
+        self._ours = ours(action.request)
+        self._documents = documents
+
+    async def answered(self, decision: Decision, answer: PasAnswer, via: Literal["submit", "inquiry"]) -> list[AnyFact]:
+        """The facts of an answer that should be about our request: taken up and decided, rejected, or a person's."""
+        anonymous = decision.trace is None and decision.member_id is None
+        # A refusal that names nobody is about what was just sent; nothing else is taken on trust.
+        about = self._ours.answered_by(decision) or (anonymous and decision.result is Result.REJECTED)
+        if decision.result is Result.UNREADABLE or (decision.result is Result.NOT_FOUND and about):
+            return await self.not_understood(_why(decision), answer)
+        if not about:
+            return await self.not_understood("The answer is about another request or another patient.", answer)
+        if decision.result is Result.REJECTED:
+            return await self.rejected(decision, answer)
+        raw = await self._keep(answer)
+        received = DecisionReceived(
+            **self._common("decision"),
+            attempt=self._request.attempt,
+            rail=self._request.rail,
+            via=via,
+            decision=_fitting(decision),
+            raw=raw,
+        ).model_copy(update={"source_id": decision_source(self._request.track, self._request.attempt, decision)})
+        facts: list[AnyFact] = []
+        if isinstance(self._action, SubmitRequest):
+            facts.append(
+                RequestSubmitted(
+                    **self._common("submitted"),
+                    attempt=self._request.attempt,
+                    rail=self._request.rail,
+                    trace=self._request.trace,
+                    receipt=self._receipt(decision, answer, raw),
+                    numbers=tuple(n for n in decision.all_numbers if n.type is NumberType.ADMINISTRATIVE)[:10],
+                )
+            )
+        if len(write_fact(received)) > MAX_FACT_BYTES:
+            return [*facts, self._unread("The answer is too long to be taken in; read it as it came.", raw)]
+        return [*facts, received]
+
+    async def inquired(self, answer: PasAnswer, *, found: bool, decision: Decision | None) -> list[AnyFact]:
+        """The facts of an inquiry: that we asked, and what there is to say; without a decision there was nothing."""
+        raw = await self._keep(answer)
+        asked = StatusInquired(
+            **self._common("inquired"), attempt=self._request.attempt, rail=self._request.rail, found=found, raw=raw
+        )
+        if decision is None:
+            return [asked]
+        if not found:
+            return [asked, self._unread(_why(decision), raw)]
+        return [asked, *await self.answered(decision, answer, "inquiry")]
+
+    async def rejected(self, decision: Decision, answer: PasAnswer) -> list[AnyFact]:
+        """The payer did not take the request up."""
+        return [
+            RequestRejected(
+                **self._common("rejected"),
+                attempt=self._request.attempt,
+                rail=self._request.rail,
+                errors=decision.errors,
+                raw=await self._keep(answer),
+            )
+        ]
+
+    async def withdrawn(self, decision: Decision, answer: PasAnswer) -> list[AnyFact]:
+        """The payer confirmed that the whole request is cancelled, or a person has to find out."""
+        if not self.is_cancelled(decision):
+            about = decision.result is Result.DECIDED and self._ours.answered_by(decision)
+            why = "The payer did not confirm that the request is cancelled." if about else _why(decision)
+            return await self.not_understood(why, answer)
+        raw = await self._keep(answer)
+        return [
+            RequestWithdrawn(
+                **self._common("withdrawn"),
+                attempt=self._request.attempt,
+                rail=self._request.rail,
+                receipt=self._receipt(decision, answer, raw),
+            )
+        ]
+
+    def is_cancelled(self, decision: Decision) -> bool:
+        """Whether an answer says of every line of our request that it is cancelled."""
+        said = {line.line: line.decision for line in decision.lines}
+        all_gone = all(said.get(number) is Outcome.CANCELLED for number in self._request.lines)
+        return decision.result is Result.DECIDED and self._ours.answered_by(decision) and all_gone
+
+    async def not_understood(self, why: str, answer: PasAnswer) -> list[AnyFact]:
+        """A person reads the answer."""
+        return [self._unread(why, await self._keep(answer))]
+
+    def _unread(self, why: str, raw: DocumentRef | None) -> AnswerNotUnderstood:
+        return AnswerNotUnderstood(
+            **self._common("not_understood"),
+            attempt=self._request.attempt,
+            rail=self._request.rail,
+            why=why if raw is not None else f"{why} The answer itself was empty or could not be kept.",
+            raw=raw,
+        )
+
+    def _receipt(self, decision: Decision, answer: PasAnswer, raw: DocumentRef | None) -> Receipt:
+        if decision.trace == self._ours.trace:
+            return Receipt(kind="trace_number", reference=self._ours.trace, evidence=raw)
+        return Receipt(kind="http_id", reference=answer.http_id or f"HTTP {answer.status}", evidence=raw)
+
+    async def _keep(self, answer: PasAnswer) -> DocumentRef | None:
+        """Keep the answer as it came. A store that fails costs the evidence, never what the payer said."""
+        if not answer.body:
+            return None
+        media_type = answer.media_type or "application/octet-stream"
+        try:
+            return await self._documents.put(self._request.order.practice, answer.body, RAW_ANSWER, media_type)
+        except ConnectorError as error:
+            activity.logger.error("a payer's answer could not be kept as evidence: %s", error.code)
+            return None
+
+    def _common(self, what: str) -> dict[str, Any]:
+        source = f"{self._action.key}:{what}"
+        if len(source) > _MAX_KEY:
+            source = f"{hashlib.sha256(self._action.key.encode()).hexdigest()}:{what}"
+        return {
+            "occurred_at": self._action.now,
+            "by": f"system:pas:{self._request.payer}"[:_MAX_KEY],
+            "source_id": source,
+            "track": self._action.track,
+        }
+
+
+def _why(decision: Decision) -> str:
+    """Why an answer is a person's, as a sentence."""
+    said = [*decision.notes, *(error.text or error.code or "" for error in decision.errors)]
+    sentence = " ".join(part for part in said if part) or "The answer decides nothing."
+    return sentence[:_WHY]
+
+
+def _fitting(decision: Decision) -> Decision:
+    """The decision with the payer's prose cut short where it would not fit a fact; the raw answer has it whole."""
+    if len(decision.model_dump_json(exclude_none=True)) < MAX_FACT_BYTES - 1024:
+        return decision
+    return decision.model_copy(update={"lines": tuple(map(_short, decision.lines))})
+
+
+def _short(line: LineDecision) -> LineDecision:
+    cut = (reason.model_copy(update={"text": (reason.text or "")[:_SHORT] or None}) for reason in line.reasons)
+    return line.model_copy(update={"reasons": tuple(cut)})
