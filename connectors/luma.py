@@ -62,7 +62,7 @@ class Luma:
         access: LumaAccess,
         tokens: TokenCache,
         *,
-        polls: int = 3,
+        polls: int = 2,
         pause_seconds: float = 0.5,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

@@ -14,7 +14,9 @@ _LETTER = "612 792"
 
 def text_pdf(title: str, paragraphs: Sequence[str]) -> bytes:
     """Return a PDF of a title and paragraphs. A sign that Western Europe does not write becomes a question mark."""
-    lines = [line for paragraph in paragraphs for line in (*textwrap.wrap(paragraph, _COLUMNS), "")]
+    lines = [
+        line for paragraph in paragraphs for line in (*textwrap.wrap(paragraph, _COLUMNS, break_on_hyphens=False), "")
+    ]
     pages = [lines[start : start + _LINES_A_PAGE] for start in range(0, len(lines), _LINES_A_PAGE)] or [[]]
     first_page = 5
     kids = " ".join(f"{first_page + 2 * number} 0 R" for number in range(len(pages)))
