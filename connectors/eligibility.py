@@ -229,13 +229,14 @@ def _best(
 
 def _rank(line: dict[str, Any], wanted: Sequence[str]) -> tuple[int, int, int, int] | None:
     """How close a line is to what was ordered, smaller is closer; None where it speaks of something else."""
-    network = _IN_NETWORK.get(line.get("inPlanNetworkIndicatorCode"))
-    level = _LEVELS.get(line.get("coverageLevelCode"))
+    network = _IN_NETWORK.get(_text(line.get("inPlanNetworkIndicatorCode"), 5))
+    level = _LEVELS.get(_text(line.get("coverageLevelCode"), 5))
     places = [place for place, code in enumerate(wanted) if code in _types(line)]
     if network is None or level is None or not places:
         return None
     notes = line.get("additionalInformation")
-    said = " ".join(str(note.get("description")) for note in notes if isinstance(note, dict)) if notes else ""
+    listed = notes if isinstance(notes, list) else []
+    said = " ".join(str(note.get("description")) for note in listed if isinstance(note, dict))
     return places[0], network, level, 0 if "SPECIALIST" in said.upper() else 1
 
 
@@ -244,14 +245,15 @@ def _indicator(lines: Sequence[dict[str, Any]], wanted: Sequence[str]) -> str | 
     ranked: dict[int, set[str]] = {}
     for line in lines:
         rank = _rank(line, wanted)
-        if rank is not None and line.get("authOrCertIndicator") in {"Y", "N", "U"}:
-            ranked.setdefault(rank[0], set()).add(line["authOrCertIndicator"])
+        said = _text(line.get("authOrCertIndicator"), 5)
+        if rank is not None and said in {"Y", "N", "U"}:
+            ranked.setdefault(rank[0], set()).add(said)
     return max(ranked[min(ranked)], key="NUY".index) if ranked else None
 
 
-def _types(line: dict[str, Any]) -> list[Any]:
+def _types(line: dict[str, Any]) -> list[str]:
     codes = line.get("serviceTypeCodes")
-    return codes if isinstance(codes, list) else []
+    return [str(code) for code in codes] if isinstance(codes, list) else []
 
 
 def _plan_name(body: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str | None:

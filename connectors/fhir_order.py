@@ -214,13 +214,13 @@ class _Reader:
         return next((tag for tag in tags if tag.isalpha() and tag.isascii()), "en")
 
     def _coverages(self, request: Resource, patient: Resource | None) -> list[dict[str, Any]]:
-        named = [self._resources.find(one, request) for one in request.get("insurance") or []]
+        named = [self._resources.find(one, request) for one in fhir.items(request.get("insurance"))]
         listed = [one for one in named if one] or [
             one
             for one in self._resources.of_type("Coverage")
             if patient is None or self._resources.find(one.get("beneficiary"), one) in (None, patient)
         ]
-        held = [one for one in listed if one.get("status", "active") == "active"]
+        held = [one for one in listed if (fhir.text(one.get("status")) or "active") == "active"]
         if not held:
             self._lacks("Coverage", "an active insurance of the patient, or that there is none", "front_desk")
         ranked = sorted(enumerate(held), key=lambda pair: (_positive(pair[1].get("order")) or 99, pair[0]))
@@ -305,12 +305,12 @@ class _Reader:
 
     def _rendering(self, request: Resource) -> dict[str, Any] | None:
         """Who performs it, where that can be named; else the payer is told the ordering clinician only."""
-        found = [self._provider(self._practitioner(one, request)) for one in request.get("performer") or []]
+        found = [self._provider(self._practitioner(one, request)) for one in fhir.items(request.get("performer"))]
         return next(filter(None, found), None)
 
     def _facility(self, request: Resource) -> dict[str, Any] | None:
         """Where it is done, where that has a name, an NPI and an address."""
-        for reference in [*(request.get("locationReference") or []), *(request.get("performer") or [])]:
+        for reference in [*fhir.items(request.get("locationReference")), *fhir.items(request.get("performer"))]:
             place = self._resources.find(reference, request)
             if place is None or place.get("resourceType") not in {"Location", "Organization"}:
                 continue
@@ -327,7 +327,7 @@ class _Reader:
         found: list[str] = []
         for request in requests:
             found += fhir.codes(request.get("reasonCode"), *ICD10)
-            for reference in request.get("reasonReference") or []:
+            for reference in fhir.items(request.get("reasonReference")):
                 condition = self._resources.find(reference, request)
                 found += fhir.codes(fhir.at(condition, "code"), *ICD10)
         if not found:
@@ -373,7 +373,7 @@ def _refused_fields(error: ValidationError) -> list[Missing]:
 
 def is_open(request: Resource) -> bool:
     """Whether the service is still wanted."""
-    return request.get("status", "active") in _OPEN
+    return (fhir.text(request.get("status")) or "active") in _OPEN
 
 
 def order_number(request: Resource) -> str:

@@ -72,6 +72,11 @@ def dicts(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
+def items(value: object) -> list[Any]:
+    """The items of a list; none where it is no list."""
+    return value if isinstance(value, list) else []
+
+
 def text(value: object) -> str | None:
     """A text that says something, trimmed."""
     return value.strip() or None if isinstance(value, str) else None
@@ -104,7 +109,7 @@ def family_and_given(resource: Resource | None) -> tuple[str | None, str | None]
     """The official name, or else the first one."""
     names = dicts(at(resource, "name"))
     chosen = next((name for name in names if name.get("use") == "official"), names[0] if names else {})
-    given = [part for one in chosen.get("given") or [] if (part := text(one))]
+    given = [part for one in items(chosen.get("given")) if (part := text(one))]
     return text(chosen.get("family")), " ".join(given) or None
 
 
@@ -118,7 +123,7 @@ def telecom(resource: Resource | None, system: str) -> str | None:
 def postal_address(value: object) -> dict[str, str] | None:
     """A whole address in the United States (of one Address, or the first of a list), or None."""
     one = value[0] if isinstance(value, list) and value else value
-    lines = [part for line in at(one, "line") or [] if (part := text(line))]
+    lines = [part for line in items(at(one, "line")) if (part := text(line))]
     found = {
         "line": ", ".join(lines),
         "city": text(at(one, "city")) or "",

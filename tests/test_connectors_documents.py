@@ -1,8 +1,11 @@
 """The document store: content-addressed, sealed, one practice's only."""
 
 import hashlib
+import threading
 from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from obstore.store import LocalStore, MemoryStore
@@ -126,6 +129,60 @@ async def test_a_store_that_fails_is_told_apart_from_a_missing_document(tmp_path
         await documents.put("lakeside", NOTE, "office_note", "text/plain")
 
 
-def test_an_s3_place_is_taken_by_its_url(tmp_path: Path, ring: KeyRing) -> None:
-    assert isinstance(Documents.at("s3://bucket/prefix", tmp_path / "unused", ring), Documents)
+class _Bucket(BaseHTTPRequestHandler):
+    """The few calls of S3 that a store of documents needs; keeps what it is given by path."""
+
+    kept: ClassVar[dict[str, bytes]] = {}
+
+    def do_PUT(self) -> None:
+        self.kept[self.path] = self.rfile.read(int(self.headers["content-length"]))
+        self._answer(200, b"")
+
+    def do_GET(self) -> None:
+        content = self.kept.get(self.path)
+        self._answer(200 if content is not None else 404, content or b"")
+
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
+
+    def _answer(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        for name, value in {
+            "content-length": str(len(content)),
+            "etag": '"1"',
+            "last-modified": "Mon, 02 Mar 2026 16:00:00 GMT",
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+async def test_an_s3_compatible_bucket_serves_by_its_url_and_the_standard_variables(
+    tmp_path: Path, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Bucket) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        for name, value in {
+            "AWS_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "synthetic",
+            "AWS_SECRET_ACCESS_KEY": "synthetic",
+        }.items():
+            monkeypatch.setenv(name, value)
+        try:
+            documents = Documents.at("s3://bucket/prefix", tmp_path / "unused", ring)
+            ref = await documents.put("lakeside", NOTE, "office_note", "text/plain")
+            assert await documents.get("lakeside", ref.id) == NOTE
+            with pytest.raises(DocumentMissing):
+                await documents.get("hillcrest", ref.id)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert list(_Bucket.kept) == [f"/bucket/prefix/lakeside/{ref.id[:2]}/{ref.id}"]
+    assert NOTE not in next(iter(_Bucket.kept.values()))
     assert not (tmp_path / "unused").exists()

@@ -7,13 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
-from vendor_world import order
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors import eligibility
 from connectors.eligibility import EligibilityClient, Identity
 from connectors.errors import Busy, NotUnderstood, Refused, Unreachable
 from domain.facts import CoverageStatus
 from domain.order import Category, Coverage, Relationship
+from tests.vendor_world import order
 
 
 def answer(*benefits: dict[str, Any], **more: Any) -> bytes:
@@ -155,6 +157,24 @@ def test_the_authorization_indicator_is_kept_as_the_payer_said_it() -> None:
 def test_a_plan_given_as_one_range_has_two_dates() -> None:
     found = read(ACTIVE, planDateInformation={"plan": "20260101-20261231"})
     assert (found.active_from, found.active_to) == (date(2026, 1, 1), date(2026, 12, 31))
+
+
+JUNK = st.sampled_from([None, 0, -1, True, "", "junk", [], [1], [[]], {}, {"a": 1}, [{"code": []}], "1e400", "0.2"])
+FIELDS = (
+    "code", "serviceTypeCodes", "benefitAmount", "benefitPercent", "inPlanNetworkIndicatorCode", "coverageLevelCode",
+    "timeQualifierCode", "authOrCertIndicator", "additionalInformation", "planCoverage",
+)  # fmt: skip
+TOP = ("errors", "payer", "subscriber", "planDateInformation", "planStatus", "dependents", "benefitsInformation")
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JUNK), st.dictionaries(st.sampled_from(TOP), JUNK))
+def test_an_answer_however_odd_is_read_or_said_not_to_be_understood(line: dict[str, Any], top: dict[str, Any]) -> None:
+    odd = {**in_network("B", "98", benefitAmount="40"), **line}
+    try:
+        found = eligibility.read(json.dumps({"benefitsInformation": [odd], **top}).encode(), Category.CONSULT)
+    except (NotUnderstood, Unreachable):
+        return
+    assert found.status in set(CoverageStatus)
 
 
 def ask(coverage: Coverage, service_on: date, today: date) -> dict[str, Any]:

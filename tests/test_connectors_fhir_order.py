@@ -1,13 +1,17 @@
 """An order out of FHIR: what is read, and what is said to be missing, to whom."""
 
+import copy
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from vendor_world import NPI_SYSTEM, fhir_order, fhir_patient
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.fhir_order import OrderUnreadable, category_of, order_from_fhir
 from domain.order import Category, Relationship, Sex, Urgency
+from tests.vendor_world import NPI_SYSTEM, fhir_order, fhir_patient
 
 PATIENT = "6f1c1f0e-0000-4000-8000-000000000001"
 
@@ -171,6 +175,27 @@ def test_fields_of_the_wrong_shape_read_as_missing() -> None:
     found = resources(subject="nobody", code=7, requester=[1], reasonReference={"a": 1}, occurrenceDateTime={"x": 1})
     with pytest.raises(OrderUnreadable):
         order_from_fhir(found, "lakeside", "nextgen")
+
+
+JUNK = st.sampled_from([None, 0, -1, True, "", "junk", [], [1], [[]], {}, {"a": 1}, [{"coding": 1}], {"reference": 7}])
+
+
+@given(st.data())
+def test_no_answer_however_odd_does_more_than_lack_something(data: st.DataObject) -> None:
+    found = copy.deepcopy(resources(note=[{"text": "x"}], performer=[{"reference": "Practitioner/prac-ORD-7"}]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place: Any = data.draw(st.sampled_from(found))
+        while True:
+            keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+            key = data.draw(st.sampled_from(keys))
+            inner = place[key]
+            if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
+                place[key] = data.draw(JUNK)
+                break
+            place = inner
+    # Anything but an order or this error is a failure of the test.
+    with suppress(OrderUnreadable):
+        assert order_from_fhir(found, "lakeside", "nextgen").lines
 
 
 @pytest.mark.parametrize(

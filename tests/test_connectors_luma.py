@@ -5,7 +5,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from vendor_world import World, world
 
 from activities.counterparts import Counterparts
 from connectors.errors import NotUnderstood, OutcomeUnknown, Refused, Unreachable
@@ -14,6 +13,7 @@ from connectors.luma_texts import LANGUAGES, text_for
 from connectors.tokens import TokenCache
 from domain.actions import NotifyPatient
 from runtime.keys import KeyRing
+from tests.vendor_world import World, world
 
 MESSAGES = NotifyPatient.model_fields["message"].annotation.__args__  # type: ignore[union-attr]
 TEXT = "Lakeside Orthopedics: please log in."

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from vendor_world import World, fhir_document, fhir_order, fhir_patient, world
 
 from activities.counterparts import Counterparts
 from connectors.errors import NotUnderstood, OutcomeUnknown, Refused, Unreachable
@@ -16,6 +15,7 @@ from connectors.nextgen import NextGen, NextGenAccess, NextGenSession, next_page
 from connectors.tokens import TokenCache
 from domain.order import AppointmentStatus
 from runtime.keys import KeyRing
+from tests.vendor_world import World, fhir_document, fhir_order, fhir_patient, world
 
 EVENT = "00000000-0000-4000-8000-0000000000e1"
 
