@@ -23,7 +23,6 @@ from runtime.keys import load_keyring
 from runtime.logs import configure, get_logger
 from runtime.metrics import temporal_runtime
 from runtime.practices import load_practices
-from runtime.schedules import ensure_schedules
 from runtime.settings import Settings, load_settings
 from runtime.temporal import connect, ensure_search_attributes, worker_options
 from store.errors import StoreAway
@@ -121,6 +120,8 @@ async def load_shelf(parts: Parts) -> None:
 
 async def run(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT, then drain."""
+    from runtime.schedules import ensure_schedules
+
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

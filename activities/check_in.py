@@ -7,7 +7,7 @@ from temporalio import activity
 
 from activities.counterparts import Counterparts
 from activities.outside import Outside, guarded
-from connectors.clearwave import Amount, Drop
+from connectors.clearwave import Amount, AmountKind, Drop
 from connectors.errors import Refused
 from domain.actions import PostResponsibility
 from domain.facts import AnyFact, Receipt, ResponsibilityPosted
@@ -25,11 +25,12 @@ class CheckInActivities:
     async def post_responsibility(self, action: PostResponsibility) -> list[AnyFact]:
         """Leave the known amounts and read them back. Refused where none is known: unknown is never posted as nothing."""
         practice = self._outside.practice(action.practice)
-        amounts = []
-        if action.copay_cents is not None:
-            amounts.append(Amount(kind="copay", cents=action.copay_cents))
-        if action.estimate_cents is not None:
-            amounts.append(Amount(kind="coinsurance", cents=action.estimate_cents))
+        known: tuple[tuple[AmountKind, int | None], ...] = (
+            ("copay", action.copay_cents),
+            ("deductible", action.deductible_cents),
+            ("coinsurance", action.coinsurance_cents),
+        )
+        amounts = [Amount(kind=kind, cents=cents) for kind, cents in known if cents is not None]
         if not amounts:
             raise Refused("no_amount_known")
         starts_at = datetime.combine(action.visit_on, time(), ZoneInfo(practice.time_zone)).astimezone(UTC)
@@ -47,8 +48,7 @@ class CheckInActivities:
                 by="system:clearwave",
                 source_id=f"{action.key}/posted",
                 cause=action.cause,
-                copay_cents=action.copay_cents,
-                estimate_cents=action.estimate_cents,
+                total_cents=sum(amount.cents for amount in amounts),
                 receipt=Receipt(kind="read_back", reference=drop_id),
             )
         ]

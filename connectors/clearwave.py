@@ -22,12 +22,13 @@ from connectors.exchange import read_object, require_success, send
 from domain.base import Frozen, Instant
 
 FORMAT: Literal["vigil.checkin-estimate/1"] = "vigil.checkin-estimate/1"
+AmountKind = Literal["copay", "deductible", "coinsurance", "balance"]
 
 
 class Amount(Frozen):
     """One part of what is expected."""
 
-    kind: Literal["copay", "deductible", "coinsurance", "balance"]
+    kind: AmountKind
     cents: int = Field(ge=0, le=100_000_000)
 
 

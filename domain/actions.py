@@ -192,7 +192,8 @@ class PostResponsibility(Action):
     visit_id: str | None
     visit_on: date
     copay_cents: int | None
-    estimate_cents: int | None
+    deductible_cents: int | None
+    coinsurance_cents: int | None
     as_of: Instant
 
     @property

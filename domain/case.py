@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from domain.base import Frozen
 from domain.decision import LineDecision, Number, Outcome, Result
@@ -20,12 +21,14 @@ from domain.facts import (
     ChartDocumented,
     ClockBreached,
     ClockExtended,
+    CoverageStatus,
     CoverageVerified,
     DecisionReceived,
     DocumentAdded,
     DocumentsGathered,
     Fact,
     FactRetracted,
+    Failure,
     InformationSent,
     NewAttemptOrdered,
     NoteAdded,
@@ -54,11 +57,15 @@ from domain.facts import (
     UnknownFact,
     write_fact,
 )
-from domain.order import Appointment, DocumentRef, Order
+from domain.order import Appointment, AppointmentStatus, DocumentRef, Order
 from domain.policy import PolicySlice
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+DIFFERING = frozenset({Outcome.PARTLY_APPROVED, Outcome.MODIFIED})
+"""Approvals of something else than was asked: a person compares, and accepts or not."""
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 def _with(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
@@ -111,24 +118,50 @@ class Attempt:
     option: OptionChosen | None = None
     lines: Mapping[int, LineDecision] = field(default_factory=_empty)
     """The decision in force for each line."""
+    decided_by: Mapping[int, DecisionReceived] = field(default_factory=_empty)
+    """The answer that each line's decision in force came with."""
+
+    @property
+    def arrival(self) -> RequestSubmitted | DecisionReceived | StatusInquired | None:
+        """The first proof that the payer has it."""
+        found = next((asked for asked in self.inquiries if asked.found), None)
+        return self.submitted or (self.answers[0] if self.answers else found)
 
     @property
     def reached_payer(self) -> bool:
         """Whether the payer is known to have it."""
-        return self.submitted is not None or bool(self.answers)
+        return self.arrival is not None
 
     @property
     def since(self) -> datetime | None:
         """When the payer got it: its clock starts here."""
-        first = self.submitted or (self.answers[0] if self.answers else None)
-        return first.occurred_at if first else None
+        return self.arrival.occurred_at if self.arrival else None
+
+    @property
+    def rail(self) -> str | None:
+        """How it went to the payer, once that is known."""
+        return self.arrival.rail if self.arrival else None
+
+    @property
+    def is_at_payer(self) -> bool:
+        """Whether the payer has it and has said no last word about any line."""
+        undecided = not any(decided.decision.is_final for decided in self.lines.values())
+        return self.reached_payer and self.withdrawn is None and undecided
 
     @property
     def contradicted(self) -> tuple[int, ...]:
-        """Lines on which the payer said two different last words, with nobody having asked it to think again."""
+        """Lines on which the payer said two different last words, with nobody having asked it to think again.
+
+        A person's word ends the contradiction.
+        """
         said: dict[int, Outcome] = {}
         torn: set[int] = set()
+        asked = self.option.n if self.option else 0
+        before = 0
         for answer in self.answers:
+            if before < asked < answer.n:
+                said.clear()
+            before = answer.n
             for line in answer.decision.lines:
                 if answer.via == "person":
                     torn.discard(line.line)
@@ -136,7 +169,12 @@ class Attempt:
                     torn.add(line.line)
                 if line.decision.is_final:
                     said[line.line] = line.decision
-        return () if self.option else tuple(sorted(torn))
+        return tuple(sorted(torn))
+
+    def chosen_since(self, line: int) -> OptionChosen | None:
+        """What a person chose about a line's decision in force: a choice never speaks of what came after it."""
+        answer = self.decided_by.get(line)
+        return self.option if self.option and answer and self.option.n > answer.n else None
 
     @property
     def last_answer(self) -> DecisionReceived | None:
@@ -162,6 +200,8 @@ class Track:
     """The highest attempt that may be sent."""
     referral: ReferralObtained | None = None
     extended_until: datetime | None = None
+    changed: str = ""
+    """The `ref` of the order's change since the payer was asked, while nobody has compared it with the request."""
 
     @property
     def attempt(self) -> Attempt:
@@ -189,11 +229,16 @@ class Track:
             return False
         if any(line.referral == "required" for line in self.requirement.lines) and self.referral is None:
             return False
-        if self.attempt.contradicted:
+        if self.attempt.contradicted or self.attempt.withdrawn or (self.changed and self.attempt.reached_payer):
             return False
-        accepted = self.attempt.option is not None and self.attempt.option.option == "accept"
-        fine = {Outcome.PARTLY_APPROVED, Outcome.MODIFIED} if accepted else set[Outcome]()
-        return all(o is not None and (o.permits or o in fine) for o in self.outcomes)
+        return all(self._permits(line) for line in self.lines_required)
+
+    def _permits(self, line: int) -> bool:
+        decided = self.decision(line)
+        if decided is None or decided.decision.permits:
+            return decided is not None
+        chosen = self.attempt.chosen_since(line)
+        return decided.decision in DIFFERING and chosen is not None and chosen.option == "accept"
 
 
 @dataclass(frozen=True)
@@ -229,6 +274,8 @@ class Case:
     unknown: tuple[UnknownFact, ...] = ()
     changed: OrderChanged | None = None
     """The latest change of the order, if there was one."""
+    redirected: OrderChanged | None = None
+    """The latest change of what the order asks for, of whom or for whom."""
     plan_failure: PlanFailed | None = None
     cancelled: OrderCancelled | None = None
     closed: CaseClosed | None = None
@@ -254,6 +301,11 @@ class Case:
         return self.changed or self.facts[0]
 
     @property
+    def asking_fact(self) -> Fact:
+        """The fact since which the order asks for what it asks for now: smaller changes leave it."""
+        return self.redirected or self.facts[0]
+
+    @property
     def numbers(self) -> tuple[Number, ...]:
         """Every number of every track, without repeats, in order."""
         found = [n for key in sorted(self.tracks) for a in self.tracks[key].attempts.values() for n in a.numbers]
@@ -273,8 +325,29 @@ class Case:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every track that is needed is ready."""
-        return bool(self.tracks) and all(track.is_ready for track in self.tracks.values())
+        """Whether every track that is needed is ready, the insurance holds, and the visit is within what was approved."""
+        insured = self.coverages.get(self.order.primary.rank)
+        return (
+            insured is not None
+            and insured.status is CoverageStatus.ACTIVE
+            and bool(self.tracks)
+            and all(track.is_ready and not self.out_of_dates(track) for track in self.tracks.values())
+        )
+
+    def out_of_dates(self, track: Track) -> tuple[int, ...]:
+        """Lines of a track whose approval does not hold on the day of the booked visit."""
+        visit = self.appointment
+        if visit is None or visit.status is not AppointmentStatus.BOOKED:
+            return ()
+        day = visit.starts_at.astimezone(ZoneInfo(self.time_zone)).date()
+        found = ((number, track.decision(number)) for number in track.lines_required)
+        return tuple(
+            number
+            for number, d in found
+            if d is not None
+            and (d.decision is Outcome.APPROVED or d.decision in DIFFERING)
+            and ((d.valid_from and day < d.valid_from) or (d.valid_to and day > d.valid_to))
+        )
 
 
 class Answer(Frozen):
@@ -298,7 +371,10 @@ def record(case: Case, fact: Fact, now: datetime) -> tuple[Case, Answer]:
     if fact.source_id in case.sources:
         return case, Answer(n=case.sources[fact.source_id], repeated=True)
     last = case.facts[-1].recorded_at if case.facts else None
-    fact = fact.model_copy(update={"n": case.n + 1, "recorded_at": max(now, last) if last else now})
+    recorded = max(now, last) if last else now
+    # What is recorded has happened: a wrong clock outside must not start one of ours in the future.
+    happened = max(min(fact.occurred_at, recorded), _EARLIEST)
+    fact = fact.model_copy(update={"n": case.n + 1, "recorded_at": recorded, "occurred_at": happened})
     return _extend(case, fact), Answer(n=fact.n)
 
 
@@ -337,14 +413,27 @@ def _extend(case: Case, fact: Fact) -> Case:
         size=case.size + len(write_fact(fact)),
         sources=_with(case.sources, fact.source_id, fact.n),
     )
-    if isinstance(fact, FactRetracted):
-        return _without(kept)
-    return kept if case.closed else _apply(kept, fact)
+    if case.closed:
+        return kept
+    return _without(kept) if isinstance(fact, FactRetracted) else _apply(kept, fact)
+
+
+def may_be_retracted(fact: Fact) -> bool:
+    """Whether a fact can be taken back: what somebody reported can, not the order, nor what Vigil itself did."""
+    return fact.n > 1 and fact.by != "vigil"
 
 
 def _without(case: Case) -> Case:
-    """The case folded anew, leaving out what was retracted; the list of facts keeps everything."""
-    gone = {fact.retracted for fact in case.facts if isinstance(fact, FactRetracted)}
+    """The case folded anew, leaving out what was retracted; the list of facts keeps everything.
+
+    A retraction may itself be taken back. The source id of a retracted fact stays known: reported again it stays out.
+    """
+    gone: set[str] = set()
+    for fact in reversed(case.facts):
+        if isinstance(fact, FactRetracted) and fact.source_id not in gone:
+            place = case.sources.get(fact.retracted, fact.n)
+            if place < fact.n and may_be_retracted(case.facts[place - 1]):
+                gone.add(fact.retracted)
     first = case.facts[0]
     assert isinstance(first, OrderReceived)  # noqa: S101 - replay and begin see to it
     folded = Case(id=case.id, order=first.order)
@@ -421,11 +510,35 @@ def _apply(case: Case, fact: Fact) -> Case:
         case TaskClaimed() | TaskReleased() | TaskCompleted() | TaskWithdrawn():
             return _change_task(case, fact)
         case RequirementDetermined():
-            key = fact.track or f"{fact.rank}-{fact.who_asks}"
-            old = case.tracks.get(key)
-            track = replace(old, requirement=fact) if old else Track(key, fact)
-            return replace(case, tracks=_with(case.tracks, key, track))
+            return _open_track(case, fact)
     return _change_track(case, fact)
+
+
+def _open_track(case: Case, fact: RequirementDetermined) -> Case:
+    """A requirement opens or changes its track. A line stands in one track of a coverage: the latest word has it."""
+    key = fact.track or f"{fact.rank}-{fact.who_asks}"
+    insured = {coverage.rank for coverage in case.order.coverages}
+    moved = {line.line for line in fact.lines}
+    tracks: dict[str, Track] = {}
+    for other, track in case.tracks.items():
+        held = track.requirement
+        left = tuple(line for line in held.lines if line.line not in moved)
+        if other == key or (held.rank != fact.rank and held.rank in insured) or left == held.lines:
+            tracks[other] = track
+        elif left or track.attempts:
+            tracks[other] = replace(track, requirement=held.model_copy(update={"lines": left}))
+    old = case.tracks.get(key)
+    tracks[key] = replace(old, requirement=fact) if old else Track(key, fact)
+    return replace(case, tracks=MappingProxyType(tracks))
+
+
+def _what_is_asked(order: Order) -> tuple[object, ...]:
+    """What of an order decides the payer's rules and answer."""
+    patient = order.patient
+    return (
+        order.coverages, order.lines, order.diagnoses, order.ordering, order.rendering, order.facility,
+        patient.family_name, patient.given_name, patient.birth_date,
+    )  # fmt: skip
 
 
 def _reorder(case: Case, fact: OrderChanged) -> Case:
@@ -433,15 +546,32 @@ def _reorder(case: Case, fact: OrderChanged) -> Case:
     old, new = case.order, fact.order
     before = {coverage.rank: coverage for coverage in old.coverages}
     same = {c.rank for c in new.coverages if before.get(c.rank) == c}
-    decisive = old.coverages != new.coverages or old.lines != new.lines or old.diagnoses != new.diagnoses
+    matters = _what_is_asked(old) != _what_is_asked(new)
+    pressing = old.urgency != new.urgency
+    tracks = {
+        key: replace(track, changed=fact.ref) if _was_asked(case, track) else track
+        for key, track in case.tracks.items()
+    }
     return replace(
         case,
         order=new,
         changed=fact,
+        redirected=fact if matters else case.redirected,
         appointment=new.appointment or case.appointment,
+        documents=MappingProxyType({**case.documents, **{document.id: document for document in new.documents}}),
         coverages=MappingProxyType({rank: v for rank, v in case.coverages.items() if rank in same}),
-        policies=_empty() if decisive or old.urgency != new.urgency else case.policies,
-        without_policy=frozenset() if decisive else case.without_policy,
+        policies=_empty() if matters or pressing else case.policies,
+        without_policy=frozenset() if matters else case.without_policy,
+        tracks=MappingProxyType(tracks) if matters or pressing else case.tracks,
+    )
+
+
+def _was_asked(case: Case, track: Track) -> bool:
+    """Whether the payer has the request of the attempt that counts, or may have it."""
+    prefix = f"submit/{track.key}/{track.attempt.number}/"
+    tries = [t for cause in sorted(case.actions) if cause.startswith(prefix) for t in case.actions[cause]]
+    return track.attempt.reached_payer or any(
+        t.ended is None or t.ended.failure in {None, Failure.AMBIGUOUS} for t in tries
     )
 
 
@@ -467,7 +597,11 @@ def _change_task(case: Case, fact: TaskClaimed | TaskReleased | TaskCompleted | 
             task = replace(task, completed=fact)
         case TaskWithdrawn():
             task = replace(task, withdrawn=fact)
-    return replace(case, tasks=_with(case.tasks, fact.task, task))
+    case = replace(case, tasks=_with(case.tasks, fact.task, task))
+    track = case.tracks.get(task.opened.track or "")
+    if track and task.completed and track.changed and task.opened.cause == track.changed:
+        case = replace(case, tracks=_with(case.tracks, track.key, replace(track, changed="")))
+    return case
 
 
 def _change_track(case: Case, fact: Fact) -> Case:
@@ -476,7 +610,8 @@ def _change_track(case: Case, fact: Fact) -> Case:
         return case
     match fact:
         case NewAttemptOrdered():
-            track = replace(track, allowed=max(track.allowed, fact.attempt))
+            anew = fact.attempt > track.allowed
+            track = replace(track, allowed=fact.attempt, changed="") if anew else track
         case ReferralObtained():
             track = replace(track, referral=fact)
         case ClockExtended():
@@ -513,10 +648,15 @@ def _change_attempt(attempt: Attempt, fact: Fact) -> Attempt:
         case OptionChosen():
             return replace(attempt, option=fact)
         case DecisionReceived() if fact.decision.result is Result.DECIDED:
+            lines = _in_force(attempt.lines, fact)
+            by = {
+                line: fact if lines[line] is not attempt.lines.get(line) else attempt.decided_by[line] for line in lines
+            }
             return replace(
                 attempt,
                 answers=(*attempt.answers, fact),
-                lines=MappingProxyType(_in_force(attempt.lines, fact)),
+                lines=MappingProxyType(lines),
+                decided_by=MappingProxyType(by),
             )
     return attempt
 

@@ -318,8 +318,7 @@ def _responsibility(desk: Desk, form: ResponsibilityEntered) -> tuple[Fact, ...]
         ResponsibilityPosted(
             **desk.head,
             cause=_task_of(desk).cause,
-            copay_cents=form.copay_cents,
-            estimate_cents=form.estimate_cents,
+            total_cents=form.total_cents,
             receipt=Receipt(kind="read_back", reference=form.reference[:200]),
         ),
     )

@@ -353,8 +353,7 @@ class ResponsibilityPosted(Fact):
 
     kind: Literal["responsibility_posted"] = "responsibility_posted"
     cause: Reference
-    copay_cents: int | None = None
-    estimate_cents: int | None = None
+    total_cents: int = Field(ge=0)
     receipt: Receipt
 
 

@@ -161,6 +161,9 @@ class ServiceLine(Frozen):
     place_of_service: Annotated[str, StringConstraints(pattern=r"^[0-9]{2}$")] = "11"
     service_from: date
     service_to: date | None = None
+    allowed_cents: int | None = Field(
+        default=None, ge=0, description="What the practice's contract allows for the line, in cents; for the estimate."
+    )
 
     @model_validator(mode="after")
     def _dates_in_order(self) -> Self:

@@ -216,19 +216,11 @@ class Filed(Form):
 
 
 class ResponsibilityEntered(Form):
-    """What the patient will owe was entered for check-in. Cents; at least one amount."""
+    """What the patient will owe was entered for check-in, in cents; 0 is an amount."""
 
     result: Literal["responsibility_entered"] = "responsibility_entered"
-    copay_cents: int | None = Field(default=None, ge=0)
-    estimate_cents: int | None = Field(default=None, ge=0)
+    total_cents: int = Field(ge=0)
     reference: Words
-
-    @model_validator(mode="after")
-    def _says_an_amount(self) -> Self:
-        if self.copay_cents is None and self.estimate_cents is None:
-            msg = "give copay_cents or estimate_cents; 0 is an amount"
-            raise ValueError(msg)
-        return self
 
 
 class VisitArranged(Form):

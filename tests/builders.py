@@ -105,6 +105,7 @@ def order(
                 "label": category.replace("_", " "),
                 "units": n,
                 "place_of_service": "22",
+                "allowed_cents": 90000,
                 "service_from": service_day.isoformat(),
             }
             for n in range(1, lines + 1)

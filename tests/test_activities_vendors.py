@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
-from vendor_world import CASE, NOW, World, fhir_document, fhir_order, fhir_patient, order, world
+from tests.vendor_world import CASE, NOW, World, fhir_document, fhir_order, fhir_patient, order, world
 
 from activities.chart import ChartActivities
 from activities.check_in import CheckInActivities
@@ -348,7 +348,8 @@ def post(here: World, copay: int | None, estimate: int | None = None) -> PostRes
         visit_id=None,
         visit_on=date(2026, 3, 16),
         copay_cents=copay,
-        estimate_cents=estimate,
+        deductible_cents=None,
+        coinsurance_cents=estimate,
         as_of=NOW,
     )
 
@@ -356,7 +357,7 @@ def post(here: World, copay: int | None, estimate: int | None = None) -> PostRes
 async def test_what_the_patient_owes_is_posted_and_read_back(here: World) -> None:
     check_in = CheckInActivities(here.outside)
     fact = await run(check_in.post_responsibility, post(here, 4000, 1500))
-    assert (fact.copay_cents, fact.estimate_cents, fact.receipt.kind) == (4000, 1500, "read_back")
+    assert (fact.total_cents, fact.receipt.kind) == (5500, "read_back")
     again = await run(check_in.post_responsibility, post(here, 4000, 1500))
     assert again.receipt == fact.receipt
     puts = [one["status"] for one in await here.received("clearwave") if one["method"] == "PUT"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from vendor_world import World, world
+from tests.vendor_world import World, world
 
 from activities.counterparts import Counterparts
 from connectors.clearwave import Amount, Clearwave, Drop

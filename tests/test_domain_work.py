@@ -274,7 +274,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "option_chosen": {"option": "accept", "reason": "The provider agrees."},
     "told": {"channel": "call", "reference": "Spoke with the patient at 10:05"},
     "filed": {"reference": "Chart note 17"},
-    "responsibility_entered": {"copay_cents": 4000, "reference": "Screen 3"},
+    "responsibility_entered": {"total_cents": 4000, "reference": "Screen 3"},
     "visit": {"appointment": "APT-10", "starts_at": (VISIT + timedelta(days=30)).isoformat()},
     "withdrawn": {"reference": "CALL-5"},
     "time_extended": {"until": (MONDAY + timedelta(days=29)).isoformat(), "reference": "LETTER-1"},

@@ -18,7 +18,10 @@ from domain.decision import Decision, NumberType, Outcome, Result
 Json = dict[str, Any]
 CERT, ADMIN = NumberType.CERTIFICATION, NumberType.ADMINISTRATIVE
 OURS = Ours(
-    trace="T-1", names=frozenset({"T-1", full_url("T-1", "claim")}), member_id="M100", lines={1: "95910", 3: "72131"}
+    trace="T-1",
+    names=frozenset({"T-1", "T-1.1", full_url("T-1", "claim")}),
+    member_id="M100",
+    lines={1: "95910", 3: "72131"},
 )
 
 
@@ -354,6 +357,9 @@ def test_an_answer_is_ours_by_any_name_that_we_gave_it() -> None:
     assert not OURS.answered_by(read(named))
     assert read(named | {"request": {"reference": full_url("T-1", "claim")}}).trace == "T-1"
     assert read(bundle(named) | {"identifier": {"value": "T-1"}}).trace == "T-1"
+    copied = item(1, "A1", ext("itemTraceNumber", valueIdentifier={"value": "T-1.1"}))
+    assert read(answer(copied, identifier=[{"value": "PAYER-7"}])).trace == "PAYER-7"
+    assert read(answer(copied, identifier=[])).trace == "T-1"
     patient = {
         "resourceType": "Patient",
         "identifier": [

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pas_requests import NOTE, NOTE_REF, PAYER, PRACTICE, full_order, order, request
+from tests.pas_requests import NOTE, NOTE_REF, PAYER, PRACTICE, full_order, order, request
 
 from connectors.pas.identity import full_url
 from connectors.pas.subscription import subscription
@@ -190,6 +190,16 @@ def test_a_preview_is_what_would_be_sent(message: Message) -> None:
         "cancel": lambda: cancel_bundle(request(), PRACTICE, PAYER, "2.2.1", (), CONTENTS),
     }
     assert preview(request(), PRACTICE, PAYER, "2.2.1", message, CONTENTS) == made[message]()
+
+
+def test_a_payers_id_is_called_an_npi_only_where_it_can_be_one() -> None:
+    def systems(identifier: str) -> set[str]:
+        payer = PAYER.model_copy(update={"identifier": identifier})
+        claim = entry(submit_bundle(request(), PRACTICE, payer, "2.2.1"), "Organization")
+        return {i["system"] for i in claim["identifier"]}
+
+    assert {len(systems(identifier)) for identifier in ("1345678903", "SUMMA")} == {1}
+    assert "http://hl7.org/fhir/sid/us-npi" in systems("1345678902")
 
 
 def test_a_subscription_filters_by_the_name_that_the_payer_uses() -> None:
