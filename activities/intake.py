@@ -6,8 +6,9 @@ from datetime import datetime
 
 from activities.counterparts import Counterparts
 from activities.outside import Outside
-from connectors.fhir_order import Missing, OrderUnreadable, is_open, order_from_fhir, order_number
+from connectors.fhir_order import OrderUnreadable, is_open, order_from_fhir, order_number
 from domain.base import Frozen, Instant
+from domain.intake import Missing
 from domain.order import Order
 from runtime import httpclient
 

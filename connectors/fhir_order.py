@@ -6,17 +6,15 @@ it is needed, and who in the practice can fill it in. Requests that share a requ
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, NoReturn
 
 from pydantic import ValidationError
 
 from connectors import fhir_resources as fhir
 from connectors.errors import Refused
 from connectors.fhir_resources import Resource, Resources
-from domain.base import Frozen
+from domain.intake import Filler, Missing, problems
 from domain.order import Category, Order, Relationship, Sex, Urgency, luhn_valid
-
-Filler = Literal["front_desk", "ordering_provider", "billing"]
 
 CPT: Final = ("http://www.ama-assn.org/go/cpt", "urn:oid:2.16.840.1.113883.6.12")
 HCPCS: Final = (
@@ -52,17 +50,11 @@ _MAX_DIAGNOSES = 12
 _MAX_LINES = 25
 
 
-class Missing(Frozen):
-    """One thing that an order lacks."""
-
-    field: str
-    """Its FHIR path."""
-    why: str
-    who: Filler
-
-
 class OrderUnreadable(Refused):
-    """No order can be made of these resources yet; `missing` says all that is lacking."""
+    """No order can be made of these resources yet; `missing` says all that is lacking, each by its FHIR path.
+
+    What only the order's own rules refuse is named by the order's field.
+    """
 
     def __init__(self, missing: Sequence[Missing]) -> None:
         super().__init__("order_unreadable")
@@ -137,7 +129,7 @@ class _Reader:
         try:
             return Order.model_validate(fields)
         except ValidationError as error:
-            raise OrderUnreadable(_refused_fields(error)) from None
+            raise OrderUnreadable(problems(error)) from None
 
     def _lacks(self, field: str, why: str, who: Filler) -> None:
         self._missing.append(Missing(field=field, why=why, who=who))
@@ -146,9 +138,9 @@ class _Reader:
         """The open requests of the order, as they were written."""
         found = [one for one in self._written() if is_open(one)]
         if not found:
-            self._refuse("ServiceRequest", "there is no active service request", "ordering_provider")
+            self._refuse("ServiceRequest", "there is no active service request", Filler.ORDERING_PROVIDER)
         if len({order_number(one) for one in found}) > 1:
-            self._refuse("ServiceRequest.requisition", "one order at a time: these are several", "front_desk")
+            self._refuse("ServiceRequest.requisition", "one order at a time: these are several", Filler.FRONT_DESK)
         return found
 
     def _written(self) -> list[Resource]:
@@ -162,7 +154,7 @@ class _Reader:
     def _ordered_at(self, request: Resource) -> datetime | None:
         found = fhir.moment(request.get("authoredOn"))
         if found is None:
-            self._lacks("ServiceRequest.authoredOn", "when it was ordered", "ordering_provider")
+            self._lacks("ServiceRequest.authoredOn", "when it was ordered", Filler.ORDERING_PROVIDER)
         return found
 
     def _refuse(self, field: str, why: str, who: Filler) -> NoReturn:
@@ -171,7 +163,7 @@ class _Reader:
     def _urgency(self, request: Resource) -> Urgency:
         priority = fhir.text(request.get("priority")) or "routine"
         if priority not in _URGENCIES:
-            self._lacks("ServiceRequest.priority", "routine, urgent, asap or stat", "ordering_provider")
+            self._lacks("ServiceRequest.priority", "routine, urgent, asap or stat", Filler.ORDERING_PROVIDER)
         return _URGENCIES.get(priority, Urgency.ROUTINE)
 
     def _attestation(self, requests: Sequence[Resource], urgency: Urgency) -> str | None:
@@ -180,21 +172,21 @@ class _Reader:
         if urgency is Urgency.ROUTINE:
             return None
         if not said:
-            self._lacks("ServiceRequest.note", "why it cannot wait, in the clinician's words", "ordering_provider")
+            self._lacks("ServiceRequest.note", "why it cannot wait, in the clinician's words", Filler.ORDERING_PROVIDER)
         return said
 
     def _patient(self, patient: Resource | None) -> dict[str, Any] | None:
         if patient is None:
-            self._lacks("ServiceRequest.subject", "the Patient whose care it is", "front_desk")
+            self._lacks("ServiceRequest.subject", "the Patient whose care it is", Filler.FRONT_DESK)
             return None
         family, given = fhir.family_and_given(patient)
         born = fhir.day(patient.get("birthDate"))
         if not patient.get("id"):
-            self._lacks("Patient.id", "the patient's id in the ordering system", "front_desk")
+            self._lacks("Patient.id", "the patient's id in the ordering system", Filler.FRONT_DESK)
         if not family or not given:
-            self._lacks("Patient.name", "family and given name", "front_desk")
+            self._lacks("Patient.name", "family and given name", Filler.FRONT_DESK)
         if born is None:
-            self._lacks("Patient.birthDate", "payers match the patient by it", "front_desk")
+            self._lacks("Patient.birthDate", "payers match the patient by it", Filler.FRONT_DESK)
         gender = fhir.text(patient.get("gender"))
         return {
             "id": str(patient.get("id")),
@@ -222,7 +214,7 @@ class _Reader:
         ]
         held = [one for one in listed if (fhir.text(one.get("status")) or "active") == "active"]
         if not held:
-            self._lacks("Coverage", "an active insurance of the patient, or that there is none", "front_desk")
+            self._lacks("Coverage", "an active insurance of the patient, or that there is none", Filler.FRONT_DESK)
         ranked = sorted(enumerate(held), key=lambda pair: (_positive(pair[1].get("order")) or 99, pair[0]))
         return [self._coverage(rank, one) for rank, (_, one) in enumerate(ranked[:5], start=1)]
 
@@ -230,10 +222,10 @@ class _Reader:
         where = f"Coverage[{rank}]"
         member = fhir.text(coverage.get("subscriberId")) or fhir.identifier(coverage, type_code="MB")
         if not member:
-            self._lacks(f"{where}.subscriberId", "the member id on the card", "front_desk")
+            self._lacks(f"{where}.subscriberId", "the member id on the card", Filler.FRONT_DESK)
         payer = self._payer(coverage)
         if not payer:
-            self._lacks(f"{where}.payor", "who pays", "front_desk")
+            self._lacks(f"{where}.payor", "who pays", Filler.FRONT_DESK)
         relation = next(iter(fhir.codes(coverage.get("relationship"))), "self")
         known = relation if relation in set(Relationship) else Relationship.OTHER
         subscriber = self._resources.find(coverage.get("subscriber"), coverage)
@@ -241,7 +233,7 @@ class _Reader:
         born = fhir.day(fhir.at(subscriber, "birthDate"))
         if known != Relationship.SELF and not (family and given and born):
             why = "name and date of birth of the subscriber, since the patient is not the subscriber"
-            self._lacks(f"{where}.subscriber", why, "front_desk")
+            self._lacks(f"{where}.subscriber", why, Filler.FRONT_DESK)
         classes = {next(iter(fhir.codes(one.get("type"))), ""): one for one in fhir.dicts(coverage.get("class"))}
         plan = classes.get("plan", {})
         return {
@@ -294,13 +286,15 @@ class _Reader:
     def _ordering(self, request: Resource) -> dict[str, Any] | None:
         practitioner = self._practitioner(request.get("requester"), request)
         if practitioner is None:
-            self._lacks("ServiceRequest.requester", "the clinician who ordered it", "ordering_provider")
+            self._lacks("ServiceRequest.requester", "the clinician who ordered it", Filler.ORDERING_PROVIDER)
             return None
         npi = fhir.identifier(practitioner, system=fhir.NPI)
         if not npi or not _npi_valid(npi):
-            self._lacks("Practitioner.identifier", "the ordering clinician's NPI, with a valid check digit", "billing")
+            self._lacks(
+                "Practitioner.identifier", "the ordering clinician's NPI, with a valid check digit", Filler.BILLING
+            )
         if not all(fhir.family_and_given(practitioner)):
-            self._lacks("Practitioner.name", "the ordering clinician's family and given name", "billing")
+            self._lacks("Practitioner.name", "the ordering clinician's family and given name", Filler.BILLING)
         return self._provider(practitioner)
 
     def _rendering(self, request: Resource) -> dict[str, Any] | None:
@@ -331,18 +325,20 @@ class _Reader:
                 condition = self._resources.find(reference, request)
                 found += fhir.codes(fhir.at(condition, "code"), *ICD10)
         if not found:
-            self._lacks("ServiceRequest.reasonCode", "a diagnosis as an ICD-10-CM code", "ordering_provider")
+            self._lacks("ServiceRequest.reasonCode", "a diagnosis as an ICD-10-CM code", Filler.ORDERING_PROVIDER)
         return list(dict.fromkeys(found))[:_MAX_DIAGNOSES]
 
     def _line(self, number: int, request: Resource) -> dict[str, Any]:
         cpt, hcpcs = fhir.codes(request.get("code"), *CPT), fhir.codes(request.get("code"), *HCPCS)
         code = next(iter([*cpt, *hcpcs]), None)
         if code is None:
-            self._lacks("ServiceRequest.code", "the service as a CPT or HCPCS code", "billing")
+            self._lacks("ServiceRequest.code", "the service as a CPT or HCPCS code", Filler.BILLING)
         period = request.get("occurrencePeriod") or fhir.at(request, "occurrenceTiming", "repeat", "boundsPeriod")
         begin = fhir.day(request.get("occurrenceDateTime")) or fhir.day(fhir.at(period, "start"))
         if begin is None:
-            self._lacks("ServiceRequest.occurrence[x]", "the day of the service, at least as planned", "front_desk")
+            self._lacks(
+                "ServiceRequest.occurrence[x]", "the day of the service, at least as planned", Filler.FRONT_DESK
+            )
         modifiers = [one for one in fhir.codes(request.get("orderDetail")) if len(one) == 2 and one.isalnum()]  # noqa: PLR2004
         line: dict[str, Any] = {
             "number": number,
@@ -357,18 +353,6 @@ class _Reader:
         }
         places = fhir.codes(request.get("locationCode"), PLACE_OF_SERVICE)
         return line | ({"place_of_service": places[0]} if places else {})
-
-
-def _refused_fields(error: ValidationError) -> list[Missing]:
-    """What the order's own rules refuse: the place and the rule, never the value."""
-    found = error.errors(include_input=False, include_context=False, include_url=False)
-    places = [tuple(map(str, one["loc"])) for one in found]
-    return [
-        Missing(field=".".join(place) or "order", why=one["msg"], who="front_desk")
-        for place, one in zip(places, found, strict=True)
-        # A list whose only item is refused is reported as too short as well.
-        if not any(len(other) > len(place) and other[: len(place)] == place for other in places)
-    ]
 
 
 def is_open(request: Resource) -> bool:

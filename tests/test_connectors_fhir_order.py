@@ -159,7 +159,7 @@ def test_what_the_domain_refuses_is_named_without_its_value() -> None:
     of_type(found, "Coverage")["subscriberId"] = "??"
     with pytest.raises(OrderUnreadable) as unreadable:
         order_from_fhir(found, "lakeside", "nextgen")
-    assert [one.field for one in unreadable.value.missing] == ["coverages.0.member_id"]
+    assert unreadable.value.missing[0].field == "coverages[0].member_id"
     assert "??" not in unreadable.value.missing[0].why
 
 
