@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.pas_requests import NOTE, ORDERING, order, request
 from pydantic import SecretStr
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
-from tests.vendor_world import NOW, World, world
 
 from activities.payers import Payers
 from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
@@ -31,6 +29,8 @@ from domain.order import DocumentRef
 from domain.policy import LineKey, PolicySlice, parse_policy, slice_policy
 from domain.request import Request
 from runtime.keys import KeyRing
+from tests.pas_requests import NOTE, ORDERING, order, request
+from tests.vendor_world import NOW, World, world
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
 PAYERS = ("meridian-ppo", "summit-ma")

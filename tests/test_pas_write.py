@@ -1,6 +1,6 @@
 """What we send: the same bytes for the same request, as the profiles want it, with everything that the practice knows.
 
-The golden files are our own Bundles, to be read by people; `python tests/test_pas_write.py` writes them anew.
+The golden files are our own Bundles, to be read by people; `python -m tests.test_pas_write` writes them anew.
 """
 
 import base64
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.pas_requests import NOTE, NOTE_REF, PAYER, PRACTICE, full_order, order, request
 
 from connectors.pas.identity import full_url
 from connectors.pas.subscription import subscription
@@ -19,6 +18,7 @@ from connectors.pas.words import PAS, X12_CERTIFICATION, X12_LEVEL, X12_REQUEST
 from connectors.pas.write import Message, Version, cancel_bundle, encode, inquiry_bundle, preview, submit_bundle
 from domain.decision import Number, NumberType
 from sandbox.pas_check import check_bundle
+from tests.pas_requests import NOTE, NOTE_REF, PAYER, PRACTICE, full_order, order, request
 
 Json = dict[str, Any]
 GOLDEN = Path(__file__).resolve().parent / "golden" / "pas"

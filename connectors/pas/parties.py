@@ -27,7 +27,7 @@ from connectors.pas.words import (
     X12_RELATION,
 )
 from domain.base import Frozen, Key, Name
-from domain.order import Address, Coverage, Facility, Npi, Patient, Provider
+from domain.order import Address, Coverage, Facility, Npi, Patient, Provider, luhn_valid
 
 
 class PasPractice(Frozen):
@@ -155,7 +155,7 @@ def insurer(payer: PasPayer) -> Json:
     identifiers: list[Json] = [
         {"type": concept(PAYER_ID_TYPE, "payerid"), "system": payer.id_system, "value": payer.identifier}
     ]
-    if re.fullmatch(r"[0-9]{10}", payer.identifier):
+    if re.fullmatch(r"[0-9]{10}", payer.identifier) and luhn_valid(payer.identifier):
         identifiers.insert(0, {"system": NPI, "value": payer.identifier})
     return resource(
         "Organization",

@@ -234,25 +234,25 @@ def _not_usable(response: Json) -> str | None:
 
 
 def _trace(response: Json, bundle: Json, ours: Ours | None) -> str | None:
-    """Our identifier of the request where any name in the answer is ours; else the first that it gives."""
+    """Our identifier of the request where the answer is named after it; else the first name that it gives.
+
+    The traces of its items only count where nothing else names the request: payers copy them from what they were sent.
+    """
     asked = response.get("request")
     given = [token(i.get("value"), 120) for i in objects(response.get("identifier"))]
-    names = [
-        *given,
-        *(token(i.get("value"), 120) for i in objects(bundle.get("identifier"))),
-        reference(asked),
-        *(
-            token(i.get("value"), 120)
-            for item in objects(response.get("item"))
-            for e in extensions(item, "itemTraceNumber")
-            for i in objects(e.get("valueIdentifier"))
-        ),
-    ]
+    named = [*given, *(token(i.get("value"), 120) for i in objects(bundle.get("identifier"))), reference(asked)]
     if isinstance(asked, dict):
-        names += [token(i.get("value"), 120) for i in objects(asked.get("identifier"))]
-    if ours is not None and any(name in ours.names for name in names if name is not None):
+        named += [token(i.get("value"), 120) for i in objects(asked.get("identifier"))]
+    items = [
+        token(i.get("value"), 120)
+        for item in objects(response.get("item"))
+        for e in extensions(item, "itemTraceNumber")
+        for i in objects(e.get("valueIdentifier"))
+    ]
+    names = [name for name in named if name is not None] or [name for name in items if name is not None]
+    if ours is not None and any(name in ours.names for name in names):
         return ours.trace
-    return next((name for name in given if name is not None), None)
+    return next((name for name in given if name is not None), None) or next(iter(names), None)
 
 
 def _member(response: Json, index: Index) -> str | None:
