@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
-from tests.vendor_world import CASE, NOW, World, fhir_document, fhir_order, fhir_patient, order, world
 
 from activities.chart import ChartActivities
 from activities.check_in import CheckInActivities
@@ -32,6 +31,7 @@ from domain.actions import (
 from domain.facts import CoverageStatus, read_fact, write_fact
 from domain.order import AppointmentStatus
 from runtime.keys import KeyRing
+from tests.vendor_world import CASE, NOW, World, fhir_document, fhir_order, fhir_patient, order, world
 
 RTF = {"contentType": "text/rtf", "data": "e30="}
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.vendor_world import World, world
 
 from activities.counterparts import Counterparts
 from connectors.clearwave import Amount, Clearwave, Drop
 from connectors.errors import OutcomeUnknown, Refused, Unreachable
 from connectors.pdf import text_pdf
 from runtime.keys import KeyRing
+from tests.vendor_world import World, world
 
 
 @pytest.fixture
