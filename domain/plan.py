@@ -1,8 +1,9 @@
 """The plan: what follows from the facts at an instant. Same facts, same instant, same plan. It only gathers the rules."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from pydantic import Field
 
@@ -11,13 +12,16 @@ from domain.base import Frozen, Instant, Sentence, Stage, Turn
 from domain.case import Case, record
 from domain.clocks import Clock, ClockKind, start
 from domain.clocks import binding as least_slack
-from domain.facts import AnyFact, Fact, TaskOpened, TaskWithdrawn
+from domain.facts import AnyFact, CaseClosed, Fact, TaskOpened, TaskWithdrawn
 from domain.rules import RULES, WHEN_CANCELLED
-from domain.rules.asking import Ask, Look, Person, Rule, Waiting
+from domain.rules.asking import Ask, Close, Look, Person, Rule, Waiting
 from domain.rules.escalation import escalation
 
 REVIEW_AFTER = timedelta(days=30)
 """An open case is looked at again at the latest after this time, whatever the rules say."""
+_TICK = timedelta(seconds=1)
+_TITLE, _RAIL = 600, 40
+_STEPS, _STEP, _CHECKLIST_BYTES = 20, 500, 4096
 MOST_ROUNDS = 30
 """How often facts may follow from facts in one turn; more is a mistake in the rules."""
 
@@ -63,11 +67,13 @@ def plan(case: Case, now: datetime, rules: Sequence[Rule] | None = None) -> Plan
     clocks = [ask for ask in asked if isinstance(ask, Clock)]
     clocks += [_task_clock(task.opened) for task in case.open_tasks]
     asked += list(escalation(case, now, clocks))
-    wanted = _Wanted.of(case, asked)
+    work = _Work.of(case, now, asked)
+    asked += _closing(case, now, asked, work)
     if not any(clock.due > now for clock in clocks) and not case.open_tasks:
         clocks.append(_review(case, now))
-    conclusions = (*(ask for ask in asked if isinstance(ask, Fact)), *wanted.opened(now), *wanted.withdrawn(case, now))
-    standing = _standing(asked, wanted)
+    facts = (ask for ask in asked if isinstance(ask, Fact))
+    conclusions = (*facts, *work.opened(case, now), *work.withdrawn(case, now))
+    standing = _standing(asked, work)
     actions = tuple(ask for ask in asked if isinstance(ask, Action))
     wake_at = _wake_at(case, now, asked, clocks)
     bound = least_slack(clocks, now)
@@ -100,43 +106,25 @@ def settle(case: Case, now: datetime, rules: Sequence[Rule] | None = None) -> tu
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """The work for people that the rules want, each under the key that its task has or will have."""
+class _Work:
+    """The work for people that the rules want now, each under the key that its task has or will have."""
 
     tasks: dict[str, Person]
-    known: frozenset[str]
 
     @classmethod
-    def of(cls, case: Case, asked: Iterable[Ask]) -> "_Wanted":
+    def of(cls, case: Case, now: datetime, asked: list[Ask]) -> "_Work":
+        """What is wanted now. For what is asked again later, a moment to look is added to what is asked."""
         tasks: dict[str, Person] = {}
-        for ask in asked:
-            if isinstance(ask, Person):
-                tasks.setdefault(_task_key(case, ask.key), ask)
-        return cls(tasks, frozenset(case.tasks))
+        for person in [ask for ask in asked if isinstance(ask, Person)]:
+            key, done = _task_key(case, person.key)
+            if done is None or (person.again is not None and done + person.again <= now):
+                tasks.setdefault(key, person)
+            elif person.again is not None:
+                asked.append(Look(done + person.again))
+        return cls(tasks)
 
-    def opened(self, now: datetime) -> tuple[TaskOpened, ...]:
-        return tuple(
-            TaskOpened(
-                occurred_at=now,
-                by="vigil",
-                source_id=f"task/{key}",
-                track=person.track,
-                task=key,
-                task_kind=person.kind,
-                turn=person.turn,
-                title=person.title,
-                checklist=person.checklist,
-                due=person.due,
-                rule=person.rule,
-                lease_minutes=person.lease_minutes,
-                attempt=person.attempt,
-                rail=person.rail,
-                cause=person.cause,
-                raw=person.raw,
-            )
-            for key, person in self.tasks.items()
-            if key not in self.known
-        )
+    def opened(self, case: Case, now: datetime) -> tuple[TaskOpened, ...]:
+        return tuple(_opening(key, person, now) for key, person in self.tasks.items() if key not in case.tasks)
 
     def withdrawn(self, case: Case, now: datetime) -> tuple[TaskWithdrawn, ...]:
         return tuple(
@@ -153,22 +141,69 @@ class _Wanted:
         )
 
 
-def _task_key(case: Case, key: str) -> str:
-    """The key of the task for a piece of work: a new one where the last was finished and the need is still there."""
-    number = 1
+def _opening(key: str, person: Person, now: datetime) -> TaskOpened:
+    return TaskOpened(
+        occurred_at=now,
+        by="vigil",
+        source_id=f"task/{key}",
+        track=person.track,
+        task=key,
+        task_kind=person.kind,
+        turn=person.turn,
+        title=person.title[:_TITLE],
+        checklist=tuple(_fitting(person.checklist)),
+        due=max(person.due, now),
+        rule=person.rule,
+        lease_minutes=person.lease_minutes,
+        attempt=person.attempt,
+        rail=person.rail[:_RAIL] if person.rail else None,
+        cause=person.cause,
+        raw=person.raw,
+    )
+
+
+def _fitting(checklist: Iterable[str]) -> Iterator[str]:
+    """As many steps as a fact has room for; what a payer writes can be long, and is whole in its raw answer."""
+    room = _CHECKLIST_BYTES
+    for step in islice(checklist, _STEPS):
+        cut = step[:_STEP]
+        room -= len(cut.encode())
+        if room < 0:
+            return
+        yield cut
+
+
+def _task_key(case: Case, key: str) -> tuple[str, datetime | None]:
+    """The key of the task for a piece of work, and when it was last done, where that is over and no task is open."""
+    number, done = 1, None
     while True:
         found = key if number == 1 else f"{key}~{number}"
         task = case.tasks.get(found)
-        if task is None or task.is_open:
-            return found
+        if task is None:
+            return found, done
+        if task.is_open:
+            return found, None
+        done = task.completed.recorded_at if task.completed else done
         number += 1
 
 
-def _standing(asked: Iterable[Ask], wanted: _Wanted) -> Waiting:
+def _closing(case: Case, now: datetime, asked: Sequence[Ask], work: _Work) -> tuple[Ask, ...]:
+    """The end of the case, where a rule sees it and nothing else is open; else why it has to wait."""
+    close = next((ask for ask in asked if isinstance(ask, Close)), None)
+    if close is None:
+        return ()
+    others = any(isinstance(ask, Action | Fact | Waiting | Look) for ask in asked)
+    if others or work.tasks or case.open_tasks or case.in_flight:
+        return (Waiting(Stage.WATCHING, Turn.VIGIL, close.why),)
+    source = f"closed/{close.reason}"
+    return (CaseClosed(occurred_at=now, by="vigil", source_id=source, reason=close.reason),)
+
+
+def _standing(asked: Iterable[Ask], work: _Work) -> Waiting:
     """The earliest stage that anything waits at; there, people before payers before Vigil itself."""
-    order = {turn: place for place, turn in enumerate((Turn.STAFF, Turn.PROVIDER, Turn.OPERATOR, Turn.PATIENT))}
+    order = {turn: place for place, turn in enumerate((Turn.PROVIDER, Turn.STAFF, Turn.OPERATOR, Turn.PATIENT))}
     waits = [ask for ask in asked if isinstance(ask, Waiting)]
-    waits += [Waiting(person.stage, person.turn, person.title) for person in wanted.tasks.values()]
+    waits += [Waiting(person.stage, person.turn, person.title) for person in work.tasks.values()]
     if not waits:
         return Waiting(Stage.WATCHING, Turn.VIGIL, "Vigil watches; nothing has to be done now.")
     last = len(order)
@@ -204,7 +239,8 @@ def _review(case: Case, now: datetime) -> Clock:
 def _wake_at(case: Case, now: datetime, asked: Iterable[Ask], clocks: Iterable[Clock]) -> datetime:
     """The first moment at which time alone changes the plan."""
     moments = [ask.at for ask in asked if isinstance(ask, Look)]
-    moments += [clock.due for clock in clocks if clock.paused_since is None]
+    # A deadline is broken only after its last moment.
+    moments += [clock.due + (_TICK if clock.breach else timedelta()) for clock in clocks if clock.paused_since is None]
     moments += [t.claim.until for t in case.open_tasks if t.claim]
     return min((moment for moment in moments if moment > now), default=now + REVIEW_AFTER)
 
