@@ -152,6 +152,8 @@ def test_the_guides_notification_names_event_trace_and_payer(shared: Path) -> No
     said = read_notification(file.read_bytes())
     assert (said.type, said.event_number, said.trace) == ("event-notification", 2, "111099")
     assert said.payer_organization == "1234567893"
+    assert said.names[0] == "111099"
+    assert (said.focus or "").endswith("ReferralAuthorizationResponseBundleExample")
     assert said.decision is not None
     assert said.decision.lines[0].decision is Outcome.APPROVED
 

@@ -57,6 +57,10 @@ class Notification(Frozen):
     """Of the latest event in it; a gap is made good by an inquiry."""
     decisions: tuple[Decision, ...] = ()
     """Empty where the payer sends ids only."""
+    names: tuple[str, ...] = ()
+    """Every name that its answers give to the request: identifiers first. One of them is our trace, if it is ours."""
+    focus: str | None = None
+    """What it is about where it sends ids only: the payer's reference, to be asked for."""
     subscription: str | None = None
     payer_organization: str | None = None
 
@@ -128,19 +132,23 @@ def read_notification(body: bytes) -> Notification:
         _decision(response, inner, bundle, None, HTTPStatus.OK, inquiry=False)
         for response, inner, bundle in responses[:MAX_ANSWERS]
     )
+    names = tuple(name for response, _, bundle in responses[:MAX_ANSWERS] for name in _names_of(response, bundle))
     if status is None:
         named: Literal["event-notification", "unreadable"] = "event-notification" if decisions else "unreadable"
-        return Notification(type=named, decisions=decisions, payer_organization=_payer(responses))
+        return Notification(type=named, decisions=decisions, names=names, payer_organization=_payer(responses))
     if kind not in ("handshake", "heartbeat", "event-notification"):
         return Notification(type="unreadable")
     events = [part for p in parameters if p.get("name") == "notification-event" for part in objects(p.get("part"))]
     numbers = [_number(part) for part in events if part.get("name") == "event-number"]
     known = [number for number in numbers if number is not None]
     subscribed = next((p.get("valueReference") for p in parameters if p.get("name") == "subscription"), None)
+    focus = next((reference(part.get("valueReference")) for part in events if part.get("name") == "focus"), None)
     return Notification(
         type=kind,
         event_number=max(known, default=None),
         decisions=decisions if kind == "event-notification" else (),
+        names=names,
+        focus=focus,
         subscription=reference(subscribed),
         payer_organization=_payer(responses),
     )
@@ -238,11 +246,20 @@ def _trace(response: Json, bundle: Json, ours: Ours | None) -> str | None:
 
     The traces of its items only count where nothing else names the request: payers copy them from what they were sent.
     """
+    names = _names_of(response, bundle)
+    if ours is not None and any(name in ours.names for name in names):
+        return ours.trace
+    return next(iter(names), None)
+
+
+def _names_of(response: Json, bundle: Json) -> list[str]:
     asked = response.get("request")
-    given = [token(i.get("value"), 120) for i in objects(response.get("identifier"))]
-    named = [*given, *(token(i.get("value"), 120) for i in objects(bundle.get("identifier"))), reference(asked)]
+    named = [
+        token(i.get("value"), 120) for i in [*objects(response.get("identifier")), *objects(bundle.get("identifier"))]
+    ]
     if isinstance(asked, dict):
         named += [token(i.get("value"), 120) for i in objects(asked.get("identifier"))]
+    named += [token(asked.get("reference"), 120)] if isinstance(asked, dict) else []
     items = [
         token(i.get("value"), 120)
         for item in objects(response.get("item"))
@@ -250,9 +267,7 @@ def _trace(response: Json, bundle: Json, ours: Ours | None) -> str | None:
         for i in objects(e.get("valueIdentifier"))
     ]
     names = [name for name in named if name is not None] or [name for name in items if name is not None]
-    if ours is not None and any(name in ours.names for name in names):
-        return ours.trace
-    return next((name for name in given if name is not None), None) or next(iter(names), None)
+    return list(dict.fromkeys(names))
 
 
 def _member(response: Json, index: Index) -> str | None:
