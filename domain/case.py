@@ -146,7 +146,13 @@ class Attempt:
     def is_at_payer(self) -> bool:
         """Whether the payer has it and has said no last word about any line."""
         undecided = not any(decided.decision.is_final for decided in self.lines.values())
-        return self.reached_payer and self.withdrawn is None and undecided
+        return self.reached_payer and self.withdrawn is None and undecided and not self.is_unfound
+
+    @property
+    def is_unfound(self) -> bool:
+        """Whether the payer twice in a row did not find it: once may be its index that lags."""
+        last = self.inquiries[-2:]
+        return len(last) > 1 and not any(asked.found for asked in last)
 
     @property
     def contradicted(self) -> tuple[int, ...]:

@@ -9,7 +9,20 @@ from datetime import datetime, timedelta
 from domain.actions import KNOWN, Action
 from domain.base import Stage, Turn
 from domain.case import Answer, Case, record, too_large
-from domain.facts import ActionBegun, ActionEnded, Fact, Failure, NoteAdded, PlanFailed, TaskKind, TaskOpened
+from domain.facts import (
+    ActionBegun,
+    ActionEnded,
+    AnswerNotUnderstood,
+    DecisionReceived,
+    Fact,
+    Failure,
+    NoteAdded,
+    PlanFailed,
+    RequestRejected,
+    TaskKind,
+    TaskOpened,
+    UnknownFact,
+)
 from domain.plan import Plan, Settled
 
 PLAN_AGAIN = timedelta(hours=1)
@@ -27,18 +40,21 @@ class Keeping:
         self._flying: set[str] = set()
 
     def take(self, facts: Sequence[Fact], now: datetime) -> Answer:
-        """Record what was reported. The answer is the last fact's; a repeated one changes nothing."""
+        """Record what was reported. The answer is the last fact's; a repeated one changes nothing.
+
+        A fact that is too large to be kept is replaced by one that says so, under the same source id.
+        """
         answer = Answer(n=self.case.n, repeated=True)
         for fact in facts:
-            answer = self._record(fact, now)
+            answer = self._record(self._kept(fact), now)
         return answer
 
     def take_turn(self, settled: Settled, now: datetime) -> tuple[Action, ...]:
         """Record what followed and the intent of what is due; the answer is what to begin now."""
         for concluded in settled.facts:
             self.case, _ = record(self.case, concluded, now)
-        begun = tuple(action for action in settled.plan.actions if action.key not in self._flying)
-        for action in begun:
+        begun: list[Action] = []
+        for action in settled.plan.actions:
             fact = ActionBegun(
                 occurred_at=action.now,
                 by="vigil",
@@ -47,16 +63,17 @@ class Keeping:
                 action=action.key,
                 action_kind=action.kind,
             )
-            self.case, _ = record(self.case, fact, now)
-            self._flying.add(action.key)
+            self.case, answer = record(self.case, fact, now)
+            if not answer.repeated:  # a key is begun once, whatever a plan asks for
+                self._flying.add(action.key)
+                begun.append(action)
         self.plan = settled.plan
-        return begun
+        return tuple(begun)
 
     def end(self, action: Action, facts: Sequence[Fact], now: datetime) -> None:
-        """Record what an action established. A fact that is too large is replaced by a note that says so."""
-        for number, fact in enumerate(facts):
-            large = too_large(self.case, fact)
-            self._record(fact if large is None else _in_place_of(fact, number, action, large), now)
+        """Record what an action established. A fact that is too large is replaced by one that says so."""
+        for fact in facts:
+            self._record(self._kept(fact), now)
         self._ended(action.key, action.track, None, None, now)
 
     def fail(self, action: Action, failure: Failure, error: str, now: datetime) -> None:
@@ -103,6 +120,10 @@ class Keeping:
             wake_at=due,
         )
 
+    def _kept(self, fact: Fact) -> Fact:
+        large = too_large(self.case, fact)
+        return fact if large is None or fact.source_id in self.case.sources else _in_place_of(fact, large)
+
     def _record(self, fact: Fact, now: datetime) -> Answer:
         self.case, answer = record(self.case, fact, now)
         self.news = self.news or not answer.repeated
@@ -122,11 +143,23 @@ class Keeping:
         self._record(fact, now)
 
 
-def _in_place_of(fact: Fact, number: int, action: Action, why: str) -> NoteAdded:
-    return NoteAdded(
-        occurred_at=fact.occurred_at,
-        by=fact.by,
-        source_id=f"too_large/{action.key}/{number}",
-        track=fact.track,
-        text=f"{action.kind} reported {fact.kind}, which could not be kept: {why}",
-    )
+def _in_place_of(fact: Fact, why: str) -> Fact:
+    """What is kept of a fact that is too large: of a payer's answer, that a person has to read it."""
+    when, by, source = fact.occurred_at, fact.by, fact.source_id
+    match fact:
+        case DecisionReceived() | RequestRejected():
+            return AnswerNotUnderstood(
+                occurred_at=when,
+                by=by,
+                source_id=source,
+                track=fact.track,
+                attempt=fact.attempt,
+                rail=fact.rail,
+                why=f"The payer's answer could not be kept: {why}",
+                raw=fact.raw,
+            )
+        case UnknownFact():
+            return UnknownFact(occurred_at=when, by=by, source_id=source, kind=fact.kind[:200], v=fact.v)
+        case _:
+            text = f"{fact.kind} was reported and could not be kept: {why}"
+            return NoteAdded(occurred_at=when, by=by, source_id=source, track=fact.track, text=text)

@@ -292,23 +292,9 @@ def desk(case: Case, kind: TaskKind, now: datetime = SOON) -> tuple[Case, Task, 
     return case, found[0], now
 
 
-_NONSENSE = ("decided", "still_pending", "information_asked", "submitted", "acknowledged")
-REOPENED = {
-    *(("nonsense before receipt", form) for form in _NONSENSE),
-    *(("nonsense after receipt", form) for form in _NONSENSE),
-    ("visit at risk", "visit"),
-    ("visit at risk", "acknowledged"),
-    ("deadline passed", "acknowledged"),
-    ("strange fact", "acknowledged"),
-    ("order changed", "acknowledged"),
-}
-"""What the rules still ask for again although a person has done it."""
-again = pytest.mark.xfail(strict=True, reason="the rule asks again for what was done")
-
-
 def circles() -> list[Any]:
     return [
-        pytest.param(name, form, marks=[again] if (name, form) in REOPENED else [])
+        pytest.param(name, form)
         for name, (kind, make, now) in SITUATIONS.items()
         for form in forms_of(desk(make(), kind, now)[1].opened)
     ]
@@ -374,7 +360,6 @@ def test_the_facts_of_one_form_are_numbered_with_the_completion_last() -> None:
     assert with_facts(case, facts, at).is_ready
 
 
-@again
 def test_a_denial_upheld_after_a_peer_to_peer_asks_for_a_choice_anew() -> None:
     case, task, at = desk(pursued(), TaskKind.REVIEW)
     upheld = {"line": 1, "decision": "denied", "reasons": [{"text": "Upheld"}]}

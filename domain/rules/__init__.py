@@ -1,7 +1,7 @@
 """The duties of the job, one file each. A new rule is one file and one line here."""
 
 from domain.rules.asking import Rule
-from domain.rules.cancellation import cancellation
+from domain.rules.cancellation import cancellation, superseded
 from domain.rules.chart import chart
 from domain.rules.coverage import coverage
 from domain.rules.decision import decision
@@ -19,6 +19,7 @@ RULES: tuple[Rule, ...] = (
     requirement,
     coverage,
     documents,
+    superseded,
     submission,
     follow_up,
     decision,

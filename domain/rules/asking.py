@@ -5,11 +5,12 @@ people, whom the case waits for, and moments to look again. It yields them as lo
 out what is new.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from domain.actions import Action
 from domain.base import Stage, Turn
@@ -39,8 +40,17 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Close:
+    """Nothing is left as far as the rule goes: the case closes once no other rule asks for anything."""
+
+    reason: Literal["visit_over", "cancelled"]
+    why: str
+    """Why it is not closed yet, where something else is still open."""
+
+
+@dataclass(frozen=True)
 class Person:
-    """Work for a person, wanted as long as the rule yields it. `within` counts from when the task opens."""
+    """Work for a person, wanted as long as the rule yields it."""
 
     key: str
     kind: TaskKind
@@ -56,9 +66,11 @@ class Person:
     rail: str | None = None
     cause: str = ""
     raw: DocumentRef | None = None
+    again: timedelta | None = timedelta()
+    """How long after it was done it is asked for anew, if the rule still yields it. None: done once, done for good."""
 
 
-Ask = Action | Fact | Clock | Person | Waiting | Look
+Ask = Action | Fact | Clock | Person | Waiting | Look | Close
 Asks = Iterator[Ask]
 Rule = Callable[[Case, datetime], Asks]
 
@@ -87,7 +99,12 @@ class EffortState(StrEnum):
     GAVE_UP = "gave_up"
 
 
-REST = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4), timedelta(hours=8))
+_MINUTES = {
+    Urgency.ROUTINE: (5, 15, 60, 240, 480),
+    Urgency.URGENT: (5, 15, 30, 60),
+    Urgency.STAT: (2, 5, 10),
+}
+REST = {urgency: tuple(timedelta(minutes=m) for m in minutes) for urgency, minutes in _MINUTES.items()}
 """How long Vigil rests between its own tries at something out of reach; then a person is asked."""
 
 
@@ -103,8 +120,8 @@ class Effort:
 
     @property
     def failed(self) -> bool:
-        """Whether Vigil cannot do it by itself."""
-        return self.state in {EffortState.REFUSED, EffortState.GAVE_UP}
+        """Whether Vigil cannot do it by itself. Ask while the need is there: a success that did not meet it is one too."""
+        return self.state not in {EffortState.DUE, EffortState.IN_FLIGHT, EffortState.RESTING}
 
 
 def effort(case: Case, now: datetime, cause: str) -> Effort:
@@ -124,9 +141,10 @@ def effort(case: Case, now: datetime, cause: str) -> Effort:
         case Failure.AMBIGUOUS:
             return Effort(EffortState.AMBIGUOUS, key, ended=ended)
         case Failure.EXHAUSTED:
-            if len(tries) > len(REST):
+            rests = REST[case.order.urgency]
+            if len(tries) > len(rests):
                 return Effort(EffortState.GAVE_UP, key, ended=ended)
-            again = (ended.recorded_at or ended.occurred_at) + REST[len(tries) - 1]
+            again = (ended.recorded_at or ended.occurred_at) + rests[len(tries) - 1]
             state = EffortState.DUE if again <= now else EffortState.RESTING
             return Effort(state, key, again_at=again, ended=ended)
 
@@ -140,6 +158,33 @@ def pursue(case: Case, now: datetime, cause: str, make: Callable[[str], Action])
         yield Look(standing.again_at)
 
 
+def pin_cause(case: Case, payer: str) -> str:
+    """The cause under which a payer's rules are pinned for the order as it reads now."""
+    return f"pin_policy/{payer}/{case.order_fact.ref}"
+
+
+def awaits_rules(case: Case, now: datetime, payer: str) -> bool:
+    """Whether a payer's rules are still being looked up, so that nothing should be decided without them."""
+    known = payer in case.policies or payer in case.without_policy
+    return not known and not effort(case, now, pin_cause(case, payer)).failed
+
+
+def finished(case: Case, key: str) -> datetime | None:
+    """When the work of that key, or of its repetition, was last done; None where it never was."""
+    done = [
+        task.completed.recorded_at
+        for name, task in case.tasks.items()
+        if task.completed and task.completed.recorded_at and name.partition("~")[0] == key
+    ]
+    return max(done, default=None)
+
+
+def short(name: str) -> str:
+    """A name from outside, short enough to stand in a key."""
+    return name if len(name) <= _SHORT else hashlib.sha256(name.encode()).hexdigest()[:_SHORT]
+
+
+_SHORT = 32
 _HOUSE_SPANS = {
     Urgency.ROUTINE: Span(amount=1, unit=Unit.BUSINESS_DAYS),
     Urgency.URGENT: Span(amount=4, unit=Unit.HOURS),

@@ -1,4 +1,4 @@
-"""Duty: when the order is cancelled, take back what is at the payer, and close."""
+"""Duty: take back what is at the payer when the order is cancelled, or when the request is to be sent anew."""
 
 from datetime import datetime
 
@@ -6,14 +6,15 @@ from domain.actions import WithdrawRequest
 from domain.base import Stage, Turn
 from domain.case import Attempt, Case, Track
 from domain.decision import Outcome
-from domain.facts import CaseClosed, TaskKind
+from domain.facts import TaskKind
+from domain.policy import Rail
 from domain.policy import TaskKind as TaskRuleKind
-from domain.rules.asking import Asks, EffortState, Person, Waiting, allow, common, effort, pursue
-from domain.rules.submission import AUTOMATIC, request_of
+from domain.rules.asking import Asks, Close, Person, Waiting, allow, awaits_rules, common, effort, pursue
+from domain.rules.submission import AUTOMATIC, lost_on, request_of, search
 
 
 def cancellation(case: Case, now: datetime) -> Asks:
-    """Withdraw every request that the payer has and has not denied; then nothing is left to watch."""
+    """Withdraw every request that the payer has, or may have, and has not denied; then nothing is left to watch."""
     left = False
     for key in sorted(case.tracks):
         track = case.tracks[key]
@@ -21,11 +22,24 @@ def cancellation(case: Case, now: datetime) -> Asks:
             attempt = track.attempts[number]
             if attempt.reached_payer and attempt.withdrawn is None and not _over(attempt):
                 left = True
-                yield from _withdraw(case, now, track, attempt)
+                yield from _withdraw(case, now, track, attempt, "The order is cancelled.")
+        lost = lost_on(case, now, track)
+        if lost is not None:
+            yield from search(case, now, track, *lost, once=True)
     if left or case.in_flight:
         yield Waiting(Stage.SUBMISSION, Turn.VIGIL, "The order is cancelled; what is at the payer is being taken back.")
-    else:
-        yield CaseClosed(occurred_at=now, by="vigil", source_id="closed/cancelled", reason="cancelled")
+    yield Close("cancelled", "The order is cancelled; what is still open is being finished.")
+
+
+def superseded(case: Case, now: datetime) -> Asks:
+    """Where a request is to be sent anew, take back what the payer still has of it: it should not have two."""
+    for key in sorted(case.tracks):
+        track = case.tracks[key]
+        for number in sorted(track.attempts):
+            attempt = track.attempts[number]
+            if number < track.allowed and attempt.is_at_payer:
+                yield from _withdraw(case, now, track, attempt, "The request is to be sent anew.")
+                yield Waiting(Stage.SUBMISSION, Turn.VIGIL, "The request is sent anew once the former is taken back.")
 
 
 def _over(attempt: Attempt) -> bool:
@@ -33,12 +47,13 @@ def _over(attempt: Attempt) -> bool:
     return bool(said) and said <= {Outcome.DENIED, Outcome.CANCELLED, Outcome.NOT_REQUIRED}
 
 
-def _withdraw(case: Case, now: datetime, track: Track, attempt: Attempt) -> Asks:
+def _withdraw(case: Case, now: datetime, track: Track, attempt: Attempt, why: str) -> Asks:
     policy = case.policies.get(track.requirement.payer)
-    rail = attempt.submitted.rail if attempt.submitted else attempt.answers[0].rail
+    rail = attempt.rail or Rail.PHONE
     cause = f"withdraw/{track.key}/{attempt.number}"
-    standing = effort(case, now, cause)
-    if policy and rail in AUTOMATIC and not standing.failed and standing.state is not EffortState.AMBIGUOUS:
+    if awaits_rules(case, now, track.requirement.payer):
+        return
+    if policy and rail in AUTOMATIC and not effort(case, now, cause).failed:
         yield from pursue(
             case,
             now,
@@ -58,7 +73,7 @@ def _withdraw(case: Case, now: datetime, track: Track, attempt: Attempt) -> Asks
         kind=TaskKind.REVIEW,
         stage=Stage.SUBMISSION,
         turn=Turn.STAFF,
-        title="The order is cancelled. Take the request back at the payer and record the reference.",
+        title=f"{why} Take the request back at the payer and record the reference.",
         due=time.due,
         rule=time.rule,
         lease_minutes=time.lease_minutes,

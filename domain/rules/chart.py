@@ -62,7 +62,7 @@ def _entries(case: Case) -> Iterator[_Entry]:
     for key in sorted(case.tracks):
         track = case.tracks[key]
         if not track.lines_required:
-            if not any(line.authorization == "unknown" for line in track.requirement.lines):
+            if track.requirement.lines and not any(line.authorization == "unknown" for line in track.requirement.lines):
                 yield _not_required(case, track)
             continue
         for number in sorted(track.attempts):

@@ -10,7 +10,7 @@ from domain.facts import CoverageStatus, CoverageVerified, TaskKind
 from domain.order import Coverage
 from domain.policy import PolicySlice
 from domain.policy import TaskKind as TaskRuleKind
-from domain.rules.asking import Asks, Look, Person, Waiting, allow, common, effort, pursue
+from domain.rules.asking import Asks, Look, Person, Waiting, allow, awaits_rules, common, effort, pursue
 
 _WHY = {
     CoverageStatus.INACTIVE: "The payer says that the insurance is not active.",
@@ -23,11 +23,11 @@ def coverage(case: Case, now: datetime) -> Asks:
     """Ask about every coverage once its payer's rules are known; only the first one can hold the case up."""
     for insured in sorted(case.order.coverages, key=lambda c: c.rank):
         policy = case.policies.get(insured.payer)
-        if policy is None and insured.payer not in case.without_policy:
+        if awaits_rules(case, now, insured.payer):
             continue
         verified = case.coverages.get(insured.rank)
         if verified is None:
-            yield from _ask(case, now, insured, policy, case.order_fact.ref)
+            yield from _ask(case, now, insured, policy, case.asking_fact.ref)
         elif insured.rank == case.order.primary.rank and verified.status is not CoverageStatus.ACTIVE:
             yield _person(case, now, policy, _WHY[verified.status], f"{insured.rank}/{verified.ref}", verified)
         else:

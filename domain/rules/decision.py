@@ -5,51 +5,66 @@ from datetime import datetime
 from domain.actions import NotifyProvider
 from domain.base import Stage, Turn
 from domain.calendars import Calendar
-from domain.case import Case, Track
+from domain.case import DIFFERING, Case, Track
 from domain.clocks import ClockKind, start
 from domain.decision import LineDecision, Outcome
 from domain.facts import DecisionReceived, TaskKind
 from domain.policy import AppealOption, PolicySlice
 from domain.policy import TaskKind as TaskRuleKind
 from domain.rules.asking import Asks, Person, allow, common, effort, pursue
-from domain.rules.submission import read_answer
+from domain.rules.submission import read_answer, shown_code
 
-_DIFFERS = {Outcome.PARTLY_APPROVED, Outcome.MODIFIED}
-_FOR_A_PERSON = {Outcome.UNKNOWN, Outcome.CONTACT_PAYER, Outcome.CANCELLED}
+_FOR_A_PERSON = {Outcome.UNKNOWN, Outcome.CONTACT_PAYER}
+_OPEN_END = 9000
+"""From this year on an end of validity means that there is none (payers write 9999-12-31)."""
 
 
 def decision(case: Case, now: datetime) -> Asks:
     """For every track with an answer: what a person must read, choose or compare, and how long an approval holds."""
     for key in sorted(case.tracks):
         track = case.tracks[key]
+        attempt = track.attempt
         policy = case.policies.get(track.requirement.payer)
-        answer = track.attempt.last_answer
-        if track.attempt.not_understood and track.attempt.reached_payer:
+        answer = attempt.last_answer
+        unread = attempt.not_understood[-1] if attempt.not_understood else None
+        if unread is not None and attempt.reached_payer and (answer is None or unread.n > answer.n):
             yield read_answer(case, now, track, policy)
+        outcomes = set(track.outcomes)
+        if attempt.withdrawn is not None or Outcome.CANCELLED in outcomes:
+            yield _ended(case, now, track, policy)
+            continue
         if answer is None:
             continue
-        outcomes = set(track.outcomes)
-        if outcomes & _FOR_A_PERSON or track.attempt.contradicted:
+        if outcomes & _FOR_A_PERSON or attempt.contradicted:
             yield _read(case, now, track, policy, answer)
         if Outcome.DENIED in outcomes:
             yield from _denied(case, now, track, policy, answer_with(track, Outcome.DENIED))
-        elif outcomes & _DIFFERS and track.attempt.option is None:
-            yield _compare(case, now, track, policy, answer_with(track, *_DIFFERS))
-        yield from _validity(case, track)
+        elif differing := _not_accepted(track):
+            yield _compare(case, now, track, policy, answer_with(track, *DIFFERING), differing)
+        elif track.is_ready and case.out_of_dates(track):
+            yield _out_of_dates(case, now, track, policy, answer)
+        yield from _validity(case, now, track)
 
 
-def answer_with(track: Track, *outcomes: Outcome) -> DecisionReceived:
-    """The answer that a line's outcome in force came with; the latest one for several."""
-    lines = {line for line in track.lines_required if (d := track.decision(line)) and d.decision in outcomes}
-    return next(
-        answer
-        for answer in reversed(track.attempt.answers)
-        if any(said.line in lines and said.decision in outcomes for said in answer.decision.lines)
+def _not_accepted(track: Track) -> tuple[int, ...]:
+    """Lines on which something else was approved than asked, and which nobody has accepted since."""
+    return tuple(
+        number
+        for number in track.lines_required
+        if (d := track.decision(number)) and d.decision in DIFFERING and track.attempt.chosen_since(number) is None
     )
 
 
+def answer_with(track: Track, *outcomes: Outcome) -> DecisionReceived:
+    """The answer that an outcome in force came with; the latest one for several. Raises `ValueError` for none."""
+    answers = track.attempt.decided_by
+    with_it = [answers[n] for n in track.lines_required if (d := track.decision(n)) and d.decision in outcomes]
+    return max(with_it, key=lambda answer: answer.n)
+
+
 def _read(case: Case, now: datetime, track: Track, policy: PolicySlice | None, answer: DecisionReceived) -> Person:
-    codes = sorted({d.code or d.decision.value for n in track.lines_required if (d := track.decision(n))})
+    puzzling = [d for n in track.lines_required if (d := track.decision(n)) and d.decision in _FOR_A_PERSON]
+    codes = sorted({shown_code(d.code, d.decision.value.replace("_", " ")) for d in puzzling})
     why = (
         "The payer said two different things about the same line"
         if track.attempt.contradicted
@@ -80,8 +95,8 @@ def _read(case: Case, now: datetime, track: Track, policy: PolicySlice | None, a
 
 def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None, answer: DecisionReceived) -> Asks:
     yield from _tell_provider(case, now, policy, answer)
-    chosen = track.attempt.option
-    options = _options(policy, answer)
+    chosen = track.attempt.option if track.attempt.option and track.attempt.option.n > answer.n else None
+    options = tuple(option for option in _options(policy, answer) if option[1] > now)
     if chosen is not None and chosen.option in {"accept", "self_pay"}:
         return
     for option, due in options:
@@ -175,7 +190,61 @@ def _reasons(track: Track) -> tuple[str, ...]:
     )
 
 
-def _compare(case: Case, now: datetime, track: Track, policy: PolicySlice | None, answer: DecisionReceived) -> Person:
+def _ended(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
+    """The request is over without a decision: nobody withdraws or sends anew but at a person's word."""
+    last = track.attempt.withdrawn or answer_with(track, Outcome.CANCELLED)
+    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    return Person(
+        key=f"request_ended/{track.key}/{track.attempt.number}",
+        kind=TaskKind.CORRECT_REQUEST,
+        stage=Stage.DECISION,
+        turn=Turn.STAFF,
+        title="The request ended at the payer without a decision. Order it sent anew, or cancel the order.",
+        checklist=("Find out why it was closed, and whether the provider agreed to that.",),
+        due=time.due,
+        rule=time.rule,
+        lease_minutes=time.lease_minutes,
+        track=track.key,
+        attempt=track.attempt.number,
+        rail=last.rail,
+        cause=last.ref,
+    )
+
+
+def _out_of_dates(
+    case: Case, now: datetime, track: Track, policy: PolicySlice | None, answer: DecisionReceived
+) -> Person:
+    """The visit lies outside of what was approved: the commonest way to lose an approval is to move the visit."""
+    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    visit = case.appointment
+    moment = f"{visit.starts_at:%Y%m%d%H%M}" if visit else "none"
+    lines = ", ".join(map(str, case.out_of_dates(track)))
+    return Person(
+        key=f"out_of_dates/{track.key}/{answer.ref}/{moment}",
+        kind=TaskKind.COMPARE_APPROVAL,
+        stage=Stage.DECISION,
+        turn=Turn.STAFF,
+        title=f"The visit is outside of the dates that the payer approved (line {lines}). Have them extended, or move it.",
+        checklist=("Ask the payer to extend the dates, or order the request sent anew, or move the visit.",),
+        due=time.due,
+        rule=time.rule,
+        lease_minutes=time.lease_minutes,
+        track=track.key,
+        attempt=answer.attempt,
+        rail=answer.rail,
+        cause=answer.ref,
+        raw=answer.raw,
+    )
+
+
+def _compare(
+    case: Case,
+    now: datetime,
+    track: Track,
+    policy: PolicySlice | None,
+    answer: DecisionReceived,
+    lines: tuple[int, ...],
+) -> Person:
     time = allow(case, now, policy, TaskRuleKind.REVIEW)
     return Person(
         key=f"compare_approval/{track.key}/{answer.ref}",
@@ -183,9 +252,7 @@ def _compare(case: Case, now: datetime, track: Track, policy: PolicySlice | None
         stage=Stage.DECISION,
         turn=Turn.STAFF,
         title="The payer approved something else than was asked. Compare, and accept it or ask for the rest.",
-        checklist=tuple(
-            _difference(case, number, d) for number in track.lines_required if (d := track.decision(number))
-        ),
+        checklist=tuple(_difference(case, number, d) for number in lines if (d := track.decision(number))),
         due=time.due,
         rule=time.rule,
         lease_minutes=time.lease_minutes,
@@ -204,24 +271,28 @@ def _difference(case: Case, number: int, decided: LineDecision) -> str:
     return f"Line {number}: {wanted}, {decided.decision.value.replace('_', ' ')}{units}."
 
 
-def _validity(case: Case, track: Track) -> Asks:
+def _validity(case: Case, now: datetime, track: Track) -> Asks:
     """How long the approvals in force hold, to the end of their last local day."""
+    zone = Calendar(time_zone=case.time_zone).zone
     for number in track.lines_required:
         decided = track.decision(number)
-        if decided is None or decided.valid_to is None or decided.decision not in {Outcome.APPROVED, *_DIFFERS}:
+        if decided is None or decided.decision not in {Outcome.APPROVED, *DIFFERING}:
             continue
-        zone = Calendar(time_zone=case.time_zone).zone
-        answer = answer_with(track, decided.decision)
-        yield start(
-            key=f"validity/{track.key}/{number}",
-            kind=ClockKind.VALIDITY,
-            label=f"The authorization of line {number} ends.",
-            at=answer.occurred_at,
-            due=datetime(decided.valid_to.year, decided.valid_to.month, decided.valid_to.day, 23, 59, 59, tzinfo=zone),
-            rule="payer/answer",
-            waiting_for=Turn.STAFF,
-            track=track.key,
-        )
+        last = decided.valid_to
+        if last is None or last.year >= _OPEN_END:
+            continue
+        due = datetime(last.year, last.month, last.day, 23, 59, 59, tzinfo=zone)
+        if due > now:
+            yield start(
+                key=f"validity/{track.key}/{number}",
+                kind=ClockKind.VALIDITY,
+                label=f"The authorization of line {number} ends.",
+                at=track.attempt.decided_by[number].occurred_at,
+                due=due,
+                rule="payer/answer",
+                waiting_for=Turn.STAFF,
+                track=track.key,
+            )
 
 
 def _tell_provider(case: Case, now: datetime, policy: PolicySlice | None, answer: DecisionReceived) -> Asks:

@@ -10,7 +10,7 @@ from domain.facts import TaskKind
 from domain.order import DocumentRef
 from domain.policy import DocumentNeed, PolicySlice
 from domain.policy import TaskKind as TaskRuleKind
-from domain.rules.asking import Asks, Person, Waiting, allow, common, effort, pursue
+from domain.rules.asking import Asks, Person, Waiting, allow, awaits_rules, common, effort, pursue
 
 
 def documents(case: Case, now: datetime) -> Asks:
@@ -18,7 +18,7 @@ def documents(case: Case, now: datetime) -> Asks:
     for key in sorted(case.tracks):
         track = case.tracks[key]
         missing = missing_documents(case, track)
-        if not missing or track.attempt.reached_payer:
+        if not missing or track.attempt.reached_payer or awaits_rules(case, now, track.requirement.payer):
             continue
         policy = case.policies.get(track.requirement.payer)
         wanted = tuple(kind for kind in missing if kind not in case.searched)

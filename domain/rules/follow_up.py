@@ -1,30 +1,52 @@
 """Duty: follow up what is pending, on the payer's calendar, and send what the payer asks for."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.actions import InquireStatus
 from domain.base import Stage, Turn
-from domain.calendars import add
+from domain.calendars import Calendar, Span, add
 from domain.case import Attempt, Case, Track
 from domain.clocks import Clock, ClockKind, extend, pause, restart, resume, start
 from domain.facts import DecisionReceived, TaskKind
-from domain.policy import InformationEffect, PolicySlice
+from domain.order import Urgency
+from domain.policy import InformationEffect, PolicySlice, Rail
 from domain.policy import TaskKind as TaskRuleKind
 from domain.rules.asking import (
     Asks,
-    EffortState,
     Look,
     Person,
     Waiting,
     allow,
+    awaits_rules,
     common,
     effort,
+    finished,
+    practice_calendar,
     pursue,
 )
-from domain.rules.submission import AUTOMATIC, request_of
+from domain.rules.submission import AUTOMATIC, find_request, request_of
 
+HOUSE_RHYTHM = {
+    Urgency.ROUTINE: (Span.parse("2 business days"), Span.parse("10 business days")),
+    Urgency.URGENT: (Span.parse("1 business day"), Span.parse("2 business days")),
+    Urgency.STAT: (Span.parse("4 hours"), Span.parse("12 hours")),
+}
+"""How often to ask a payer whose rules nobody has written down, and after which silence to escalate."""
 CLAIM_REST = timedelta(minutes=10)
 """At most one inquiry in this time because of callbacks that could not be verified."""
+
+
+@dataclass(frozen=True)
+class _Rhythm:
+    """When to ask, how often, and when silence is too long: by the payer's rule, else by the house's."""
+
+    first: Span
+    every: Span
+    silence: Span
+    calendar: Calendar
+    rule: str
+    name: str
 
 
 def follow_up(case: Case, now: datetime) -> Asks:
@@ -33,19 +55,34 @@ def follow_up(case: Case, now: datetime) -> Asks:
         track = case.tracks[key]
         policy = case.policies.get(track.requirement.payer)
         attempt = track.attempt
-        if policy is None or attempt.since is None or not is_pending(track):
+        if attempt.since is None or not is_pending(track) or awaits_rules(case, now, track.requirement.payer):
             continue
-        clock = decision_clock(track, attempt, policy)
-        yield clock
         asked = open_ask(attempt)
+        if policy is not None:
+            clock = decision_clock(track, attempt, policy)
+            yield clock
+            by = policy.calendar(policy.decision_clock.calendar).local_date(clock.due)
+            why = f"{policy.name} has the request and must decide by {by:%B} {by.day}."
+            if clock.paused_since is not None:
+                why = f"{policy.name} has the request; its time to decide stands still until it has what it asked for."
+        else:
+            why = f"{track.requirement.payer} has the request; no rules say by when it must decide."
         if asked is not None:
             yield _send_information(case, now, track, policy, asked)
         else:
-            by = policy.calendar(policy.decision_clock.calendar).local_date(clock.due)
-            why = f"{policy.name} has the request and must decide by {by:%B} {by.day}."
             yield Waiting(Stage.DECISION, Turn.PAYER, why)
         yield from _ask_again(case, now, track, attempt, policy)
-        yield from _check_claims(case, now, track, attempt, policy)
+        if policy is not None:
+            yield from _not_found(case, now, track, attempt, policy)
+            yield from _check_claims(case, now, track, attempt, policy)
+
+
+def _rhythm(case: Case, policy: PolicySlice | None, payer: str) -> _Rhythm:
+    if policy is None:
+        every, silence = HOUSE_RHYTHM[case.order.urgency]
+        return _Rhythm(every, every, silence, practice_calendar(case), "vigil/follow-up", payer)
+    rule = policy.follow_up
+    return _Rhythm(rule.first, rule.every, rule.max_silence, policy.calendar(rule.calendar), rule.id, policy.name)
 
 
 def is_pending(track: Track) -> bool:
@@ -98,53 +135,59 @@ def decision_clock(track: Track, attempt: Attempt, policy: PolicySlice) -> Clock
     return clock
 
 
-def _ask_again(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice) -> Asks:
-    rail = attempt.submitted.rail if attempt.submitted else attempt.answers[0].rail
-    cadence = policy.follow_up
-    calendar = policy.calendar(cadence.calendar)
+def _ask_again(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice | None) -> Asks:
+    rail = attempt.rail or Rail.PHONE
+    rhythm = _rhythm(case, policy, track.requirement.payer)
+    automatic = policy is not None and rail in AUTOMATIC
     assert attempt.since is not None  # noqa: S101 - the caller looked
-    due, turn = add(attempt.since, cadence.first, calendar), 1
-    while (done := _done(case, now, track, attempt, rail, turn)) is not None:
-        due, turn = add(done, cadence.every, calendar), turn + 1
+    due, turn = add(attempt.since, rhythm.first, rhythm.calendar), 1
+    while (done := _done(case, now, track, attempt, turn)) is not None:
+        due, turn = add(done, rhythm.every, rhythm.calendar), turn + 1
     yield start(
         key=f"follow_up/{track.key}/{attempt.number}/{turn}",
         kind=ClockKind.FOLLOW_UP,
-        label=f"Ask {policy.name} how the request stands.",
+        label=f"Ask {rhythm.name} how the request stands.",
         at=attempt.since,
         due=due,
-        rule=cadence.id,
-        waiting_for=Turn.VIGIL if rail in AUTOMATIC else Turn.STAFF,
+        rule=rhythm.rule,
+        waiting_for=Turn.VIGIL if automatic else Turn.STAFF,
         track=track.key,
     )
-    yield start(
-        key=f"silence/{track.key}/{attempt.number}/{len(attempt.answers)}",
-        kind=ClockKind.SILENCE,
-        label=f"{policy.name} has been silent for too long.",
-        at=attempt.answers[-1].occurred_at if attempt.answers else attempt.since,
-        due=cadence.max_silence,
-        rule=cadence.id,
-        waiting_for=Turn.PAYER,
-        calendar=calendar,
-        calendar_name=cadence.calendar,
-        track=track.key,
-        breach=True,
-    )
+    if open_ask(attempt) is None:
+        yield start(
+            key=f"silence/{track.key}/{attempt.number}/{len(attempt.answers)}",
+            kind=ClockKind.SILENCE,
+            label=f"{rhythm.name} has been silent for too long.",
+            at=_last_word(attempt),
+            due=rhythm.silence,
+            rule=rhythm.rule,
+            waiting_for=Turn.PAYER,
+            calendar=rhythm.calendar,
+            calendar_name=policy.follow_up.calendar if policy else None,
+            track=track.key,
+            breach=True,
+        )
     if now < due:
         return
-    if rail in AUTOMATIC:
+    if policy is not None and automatic:
         yield from _inquire(case, now, track, attempt, policy, str(turn), "a follow-up is due")
     else:
-        yield _check_by_person(case, now, track, policy, rail, turn)
+        yield _check_by_person(case, now, track, policy, rhythm, turn)
 
 
-def _done(case: Case, now: datetime, track: Track, attempt: Attempt, rail: str, turn: int) -> datetime | None:
-    """When the follow-up of that number was over, or None."""
-    if rail in AUTOMATIC:
-        standing = effort(case, now, _cause(track, attempt, str(turn)))
-        over = standing.state in {EffortState.SUCCEEDED, EffortState.AMBIGUOUS} or standing.failed
-        return standing.ended.recorded_at if over and standing.ended else None
-    task = case.tasks.get(_check_key(track, attempt.number, turn))
-    return task.completed.recorded_at if task and task.completed else None
+def _last_word(attempt: Attempt) -> datetime:
+    """Since when the payer is silent: since its last answer, or since it has what it asked for."""
+    told = [answer.occurred_at for answer in attempt.answers] + [sent.occurred_at for sent in attempt.sent]
+    assert attempt.since is not None  # noqa: S101 - the callers looked
+    return max(told, default=attempt.since)
+
+
+def _done(case: Case, now: datetime, track: Track, attempt: Attempt, turn: int) -> datetime | None:
+    """When the follow-up of that number was over, or None: by Vigil, or by a person."""
+    standing = effort(case, now, _cause(track, attempt, str(turn)))
+    if standing.failed and standing.ended:
+        return standing.ended.recorded_at
+    return finished(case, _check_key(track, attempt.number, turn))
 
 
 def _check_key(track: Track, attempt: int, turn: int) -> str:
@@ -158,7 +201,7 @@ def _cause(track: Track, attempt: Attempt, turn: str) -> str:
 def _inquire(
     case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice, turn: str, why: str
 ) -> Asks:
-    rail = attempt.submitted.rail if attempt.submitted else attempt.answers[0].rail
+    rail = attempt.rail or Rail.PAS
     yield from pursue(
         case,
         now,
@@ -174,38 +217,46 @@ def _inquire(
     )
 
 
+def _not_found(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice) -> Asks:
+    """A payer that twice in a row does not find what it has received: "not found" is not "pending"."""
+    if attempt.is_unfound:
+        yield find_request(case, now, track, policy, attempt.rail or Rail.PHONE, once=True)
+
+
 def _check_claims(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice) -> Asks:
-    """A callback that nobody could verify is worth one question, not more."""
+    """A callback that nobody could verify is worth one question, not more, and many of them one in a while."""
     claims = [claim for claim in case.claims if claim.payer == policy.payer]
-    rail = attempt.submitted.rail if attempt.submitted else attempt.answers[0].rail
-    if not claims or rail not in AUTOMATIC:
+    if not claims or attempt.rail not in AUTOMATIC:
         return
     prefix = _cause(track, attempt, "")
     begun = [t.begun for cause, tries in case.actions.items() if cause.startswith(prefix) for t in tries]
-    latest = claims[-1]
-    if any(b.n > latest.n and b.action.startswith(_cause(track, attempt, "claim-")) for b in begun):
-        standing = effort(case, now, _cause(track, attempt, f"claim-{latest.ref}"))
-        if standing.state not in {EffortState.RESTING, EffortState.DUE}:
-            return
+    latest, turn = claims[-1], f"claim-{claims[-1].ref}"
+    mine = case.actions.get(_cause(track, attempt, turn), ())
+    if not mine and any(b.n > latest.n for b in begun):
+        return  # asked since, for another reason
     last = max((b.occurred_at for b in begun), default=None)
-    if last is not None and now < last + CLAIM_REST:
+    if not mine and last is not None and now < last + CLAIM_REST:
         yield Look(last + CLAIM_REST)
         return
-    why = "a callback could not be verified"
-    yield from _inquire(case, now, track, attempt, policy, f"claim-{latest.ref}", why)
+    yield from _inquire(case, now, track, attempt, policy, turn, "a callback could not be verified")
 
 
-def _check_by_person(case: Case, now: datetime, track: Track, policy: PolicySlice, rail: str, turn: int) -> Person:
+def _check_by_person(
+    case: Case, now: datetime, track: Track, policy: PolicySlice | None, rhythm: _Rhythm, turn: int
+) -> Person:
+    rail = track.attempt.rail or Rail.PHONE
     time = allow(case, now, policy, TaskRuleKind.CALL)
     return Person(
         key=_check_key(track, track.attempt.number, turn),
         kind=TaskKind.CHECK_STATUS,
         stage=Stage.DECISION,
         turn=Turn.STAFF,
-        title=f"Look in the {rail} of {policy.name}, or call, how the request stands, and record what it says.",
-        checklist=(f"Provider services: {policy.contacts.provider_services}, {policy.contacts.hours}",),
+        title=f"Ask {rhythm.name} ({_RAILS.get(rail, 'phone')}) how the request stands, and record what it says.",
+        checklist=(f"Provider services: {policy.contacts.provider_services}, {policy.contacts.hours}",)
+        if policy
+        else (),
         due=time.due,
-        rule=policy.follow_up.id,
+        rule=rhythm.rule,
         lease_minutes=time.lease_minutes,
         track=track.key,
         attempt=track.attempt.number,
@@ -213,7 +264,12 @@ def _check_by_person(case: Case, now: datetime, track: Track, policy: PolicySlic
     )
 
 
-def _send_information(case: Case, now: datetime, track: Track, policy: PolicySlice, asking: DecisionReceived) -> Person:
+_RAILS = {Rail.PORTAL.value: "portal", Rail.FAX.value: "fax, by phone"}
+
+
+def _send_information(
+    case: Case, now: datetime, track: Track, policy: PolicySlice | None, asking: DecisionReceived
+) -> Person:
     time = allow(case, now, policy, TaskRuleKind.DOCUMENTS)
     what = [reason.text or reason.code or "?" for ask in asking.decision.asks for reason in ask.what]
     numbers = [ask.control_number for ask in asking.decision.asks if ask.control_number]
@@ -222,7 +278,7 @@ def _send_information(case: Case, now: datetime, track: Track, policy: PolicySli
         kind=TaskKind.SEND_INFORMATION,
         stage=Stage.DECISION,
         turn=Turn.STAFF,
-        title=f"{policy.name} wants to see more before it decides. Send it and record the receipt.",
+        title=f"{policy.name if policy else 'The payer'} wants to see more before it decides. Send it and record the receipt.",
         checklist=(*(f"It asks for: {w}" for w in what), *(f"Put on it: {number}" for number in numbers))[:20],
         due=time.due,
         rule=time.rule,

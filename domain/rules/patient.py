@@ -1,21 +1,36 @@
 """Duty: tell the patient, once, of each change that matters: approval, delay, denial, nothing obtained before the visit."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from domain.actions import NotifyPatient
 from domain.base import Stage, Turn
-from domain.calendars import subtract
+from domain.calendars import Span, subtract
 from domain.case import Case, Track
 from domain.clocks import ClockKind, start
 from domain.decision import Outcome
 from domain.facts import TaskKind
-from domain.order import AppointmentStatus
+from domain.order import Appointment, AppointmentStatus
 from domain.policy import PolicySlice
 from domain.policy import TaskKind as TaskRuleKind
-from domain.rules.asking import Asks, Person, Waiting, allow, common, effort, pursue
+from domain.rules.asking import (
+    Asks,
+    Person,
+    Waiting,
+    allow,
+    awaits_rules,
+    common,
+    effort,
+    practice_calendar,
+    pursue,
+    short,
+)
 from domain.rules.decision import answer_with
+
+HOUSE_CUT_OFF = Span.parse("2 business days")
+"""How long before the visit the patient hears that the authorization is missing, where no payer's rules say so."""
+FIRST_CHANCE = timedelta(hours=1)
 
 Message = Literal[
     "approved", "not_required", "delayed", "denied", "partly_approved", "not_obtained_before_visit", "cancelled"
@@ -31,18 +46,20 @@ def patient(case: Case, now: datetime) -> Asks:
 
 
 def _news(case: Case) -> Iterator[tuple[Message, str]]:
-    """What there is to tell, each with the fact that it is about."""
+    """What there is to tell, each with the fact that it is about. Good news only when all is in place."""
+    if case.is_ready:
+        tracks = [case.tracks[key] for key in sorted(case.tracks)]
+        answers = [answer_with(track, *(o for o in track.outcomes if o)) for track in tracks if track.lines_required]
+        if answers:
+            yield "approved", max(answers, key=lambda answer: answer.n).ref
+        else:
+            yield "not_required", max((track.requirement for track in tracks), key=lambda found: found.n).ref
+        return
     for key in sorted(case.tracks):
         track = case.tracks[key]
-        if track.is_ready:
-            answer = track.attempt.last_answer
-            if track.lines_required and answer is not None:
-                yield "approved", answer_with(track, *(o for o in track.outcomes if o)).ref
-            elif not track.lines_required:
-                yield "not_required", track.requirement.ref
-        elif Outcome.DENIED in track.outcomes:
+        if Outcome.DENIED in track.outcomes:
             yield "denied", answer_with(track, Outcome.DENIED).ref
-        else:
+        elif not track.is_ready:
             yield from _delay(case, track)
 
 
@@ -85,32 +102,57 @@ def _before_visit(case: Case, now: datetime, policy: PolicySlice | None) -> Asks
     visit = case.appointment
     if visit is None or visit.status is not AppointmentStatus.BOOKED or now >= visit.starts_at or case.is_ready:
         return
-    if policy is None or not case.tracks:
+    if awaits_rules(case, now, case.order.primary.payer) or _settled_otherwise(case):
         return
-    cut_off = subtract(visit.starts_at, policy.visit.notify_patient, policy.calendar(policy.visit.calendar))
-    yield start(
-        key=f"visit_cut_off/{visit.id}/{visit.starts_at:%Y%m%d%H%M}",
-        kind=ClockKind.VISIT_CUT_OFF,
-        label="The patient must be told that the authorization is missing.",
-        at=case.opened_at,
-        due=cut_off,
-        rule=policy.visit.id,
-        waiting_for=Turn.VIGIL,
-    )
+    span = policy.visit.notify_patient if policy else HOUSE_CUT_OFF
+    calendar = policy.calendar(policy.visit.calendar) if policy else practice_calendar(case)
+    rule = policy.visit.id if policy else "vigil/visit"
+    cut_off = _cut_off(case, visit, subtract(visit.starts_at, span, calendar))
+    stamp = f"{short(visit.id)}/{visit.starts_at:%Y%m%d%H%M}"
+    if now < cut_off:
+        yield start(
+            key=f"visit_cut_off/{stamp}",
+            kind=ClockKind.VISIT_CUT_OFF,
+            label="The patient must be told if the authorization is still missing.",
+            at=case.opened_at,
+            due=cut_off,
+            rule=rule,
+            waiting_for=Turn.VIGIL,
+        )
     denied = any(Outcome.DENIED in track.outcomes for track in case.tracks.values())
-    if now < cut_off and not denied:
+    if now < cut_off and (not denied or _was_dealt_with(case)):
         return
     time = allow(case, now, policy, TaskRuleKind.CALL)
     yield Person(
-        key=f"visit_at_risk/{visit.id}/{visit.starts_at:%Y%m%d%H%M}",
+        key=f"visit_at_risk/{stamp}",
         kind=TaskKind.VISIT_AT_RISK,
         stage=Stage.DENIED if denied else Stage.DECISION,
         turn=Turn.STAFF,
         title="The visit is at risk: there is no authorization for it. Decide with the patient: keep, move or cancel it.",
         due=min(time.due, visit.starts_at),
-        rule=policy.visit.id,
+        rule=rule,
         lease_minutes=time.lease_minutes,
+        again=None,
     )
     if now >= cut_off and not denied:
-        about = next((f.ref for f in reversed(case.facts) if f.kind == "appointment_changed"), case.order_fact.ref)
+        about = next((f.ref for f in reversed(case.facts) if f.kind == "appointment_changed"), case.facts[0].ref)
         yield from _tell(case, now, policy, "not_obtained_before_visit", about)
+
+
+def _cut_off(case: Case, visit: Appointment, by_rule: datetime) -> datetime:
+    """An order that comes after its cut-off gets an hour, so that nobody is alarmed while Vigil is just asking."""
+    chance = case.opened_at + FIRST_CHANCE
+    return max(by_rule, chance) if chance + FIRST_CHANCE < visit.starts_at else by_rule
+
+
+def _was_dealt_with(case: Case) -> bool:
+    """Whether somebody has dealt with a visit at risk already: after that only its next cut-off raises it anew."""
+    return any(task.opened.task_kind is TaskKind.VISIT_AT_RISK and task.completed for task in case.tasks.values())
+
+
+def _settled_otherwise(case: Case) -> bool:
+    """Whether a person has settled with the patient how the visit goes on without an authorization."""
+    missing = [track for track in case.tracks.values() if not track.is_ready]
+    options = [track.attempt.option for track in missing if set(track.outcomes) & {Outcome.DENIED}]
+    settled = [o for o in options if o is not None and o.option in {"accept", "self_pay"}]
+    return bool(missing) and len(settled) == len(missing)

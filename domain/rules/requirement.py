@@ -9,7 +9,7 @@ from domain.case import Case, Track
 from domain.facts import LineRequirement, RequirementDetermined, TaskKind
 from domain.policy import PolicySlice, WhoAsks
 from domain.policy import TaskKind as TaskRuleKind
-from domain.rules.asking import Asks, Person, Waiting, allow, common, effort, pursue
+from domain.rules.asking import Asks, Person, Waiting, allow, awaits_rules, common, pin_cause, pursue
 
 
 def requirement(case: Case, now: datetime) -> Asks:
@@ -20,11 +20,16 @@ def requirement(case: Case, now: datetime) -> Asks:
         yield from _conclude(case, now, policy, rank)
         for key in sorted(case.tracks):
             yield from _ask_what_is_unknown(case, now, case.tracks[key], policy)
+        yield from _other_payers(case, now)
         return
-    cause = f"pin_policy/{payer}/{case.order_fact.ref}"
-    if payer in case.without_policy or effort(case, now, cause).failed:
-        if not case.tracks:
-            yield _person(case, now, None, f"No rules are released for {payer}.", f"{rank}/{case.order_fact.ref}", None)
+    cause = pin_cause(case, payer)
+    if not awaits_rules(case, now, payer):
+        since = case.redirected.n if case.redirected else 0
+        if not any(track.requirement.n > since for track in case.tracks.values()):
+            why = f"No rules are released for {payer}."
+            yield _person(case, now, None, why, f"{rank}/{case.asking_fact.ref}", None)
+        for key in sorted(case.tracks):
+            yield from _ask_what_is_unknown(case, now, case.tracks[key], None)
         return
     yield from pursue(
         case, now, cause, lambda key: PinPolicy(**common(case, now, key), payer_id=payer, order=case.order)
@@ -32,11 +37,27 @@ def requirement(case: Case, now: datetime) -> Asks:
     yield Waiting(Stage.REQUIREMENT, Turn.VIGIL, "Vigil is taking the payer's rules that decide this order.")
 
 
+def _other_payers(case: Case, now: datetime) -> Asks:
+    """The rules of payers that pay after the first: how to ask them about the insurance stands there."""
+    for payer in sorted({insured.payer for insured in case.order.coverages} - {case.order.primary.payer}):
+        if awaits_rules(case, now, payer):
+            yield from pursue(
+                case,
+                now,
+                pin_cause(case, payer),
+                lambda key, payer=payer: PinPolicy(  # type: ignore[misc]
+                    **common(case, now, key), payer_id=payer, order=case.order
+                ),
+            )
+
+
 def _conclude(case: Case, now: datetime, policy: PolicySlice, rank: int) -> Asks:
     by_asker: dict[WhoAsks, list[LineRequirement]] = defaultdict(list)
     for line in case.order.lines:
         found = policy.requirement(line.number)
         if found is None:
+            silent = LineRequirement(line=line.number, authorization="unknown", rule="vigil/no-rule")
+            by_asker[WhoAsks.ORDERING].append(silent)
             continue
         by_asker[found.who_asks].append(
             LineRequirement(
@@ -49,7 +70,7 @@ def _conclude(case: Case, now: datetime, policy: PolicySlice, rank: int) -> Asks
         )
     for asker in sorted(by_asker):
         track = f"{rank}-{asker}"
-        source = f"requirement/{track}/{case.order_fact.ref}/{policy.digest[:16]}"
+        source = f"requirement/{track}/{case.asking_fact.ref}/{policy.digest[:16]}"
         if source not in case.sources:
             yield RequirementDetermined(
                 occurred_at=now,
@@ -63,10 +84,10 @@ def _conclude(case: Case, now: datetime, policy: PolicySlice, rank: int) -> Asks
             )
 
 
-def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: PolicySlice) -> Asks:
+def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Asks:
     lines = track.requirement.lines
     if any("unknown" in (line.authorization, line.referral) for line in lines):
-        why = f"The rules of {policy.name} do not say what this order needs."
+        why = f"The rules of {track.requirement.payer} do not say what this order needs."
         yield _person(case, now, policy, why, f"{track.key}/{track.requirement.ref}", track)
     elif any(line.referral == "required" for line in lines) and track.referral is None:
         time = allow(case, now, policy, TaskRuleKind.CALL)
@@ -75,7 +96,7 @@ def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: Policy
             kind=TaskKind.OBTAIN_REFERRAL,
             stage=Stage.REQUIREMENT,
             turn=Turn.STAFF,
-            title=f"{policy.name} wants a referral from the primary care provider. Ask the PCP's office for it.",
+            title=f"{track.requirement.payer} wants a referral from the primary care provider. Ask the PCP's office for it.",
             checklist=("Call or fax the PCP's office.", "Record the referral's number, its dates and its visits."),
             due=time.due,
             rule=next(line.rule for line in lines if line.referral == "required"),

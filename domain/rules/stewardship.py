@@ -1,5 +1,6 @@
 """Duty: nothing unknown is lost: facts that this release does not know, and orders that changed under a request."""
 
+import re
 from datetime import datetime
 
 from domain.base import Stage, Turn
@@ -18,19 +19,17 @@ def stewardship(case: Case, now: datetime) -> Asks:
             kind=TaskKind.REVIEW,
             stage=Stage.REQUIREMENT,
             turn=Turn.OPERATOR,
-            title=f"This release does not know facts of the kind {fact.kind}. See what it says and act on it.",
+            title=f"This release does not know facts of the kind {_named(fact.kind)}. See what it says and act on it.",
             due=allowed.due,
             rule=allowed.rule,
             cause=fact.ref,
+            again=None,
         )
-    changed = case.changed
-    if changed is None:
-        return
     for key in sorted(case.tracks):
-        since = case.tracks[key].attempt.since
-        if since is not None and (changed.recorded_at or changed.occurred_at) > since:
+        track = case.tracks[key]
+        if track.changed and track.attempt.reached_payer and track.attempt.withdrawn is None:
             yield Person(
-                key=f"review_change/{key}/{changed.ref}",
+                key=f"review_change/{key}/{track.changed}",
                 kind=TaskKind.REVIEW,
                 stage=Stage.DECISION,
                 turn=Turn.STAFF,
@@ -39,5 +38,10 @@ def stewardship(case: Case, now: datetime) -> Asks:
                 rule=allowed.rule,
                 lease_minutes=allowed.lease_minutes,
                 track=key,
-                cause=changed.ref,
+                cause=track.changed,
             )
+
+
+def _named(kind: str) -> str:
+    """A kind as far as it is a plain word: what comes from outside may say anything."""
+    return kind if re.fullmatch(r"[a-z_]{1,60}", kind) else "(see the fact)"

@@ -1,5 +1,6 @@
 """Duty: ask the payer, once. Search before create; after an ambiguous failure search again, later, then ask a person."""
 
+import re
 from datetime import datetime, timedelta
 
 from domain.actions import InquireStatus, SubmitRequest
@@ -16,6 +17,7 @@ from domain.rules.asking import (
     Person,
     Waiting,
     allow,
+    awaits_rules,
     common,
     effort,
     pursue,
@@ -35,14 +37,37 @@ def submission(case: Case, now: datetime) -> Asks:
         track = case.tracks[key]
         policy = case.policies.get(track.requirement.payer)
         attempt = track.attempt
-        if not track.lines_required or attempt.reached_payer or not may_be_asked(case, track):
+        if not track.lines_required or attempt.reached_payer or attempt.withdrawn is not None:
             continue
-        if attempt.rejected is not None:
+        if attempt.not_understood:
+            yield read_answer(case, now, track, policy)
+        if (lost := lost_on(case, now, track)) is not None:
+            yield from search(case, now, track, *lost)
+        elif awaits_rules(case, now, track.requirement.payer) or not may_be_asked(case, track) or _held(track):
+            continue
+        elif attempt.rejected is not None:
             yield _correct(case, now, track, policy)
         elif policy is None:
             yield _by_person(case, now, track, None, Rail.PHONE)
         else:
             yield from _send(case, now, track, attempt, policy)
+
+
+def _held(track: Track) -> bool:
+    """Whether an earlier request of the track still has to be taken back: the payer should not have two."""
+    return any(attempt.is_at_payer for attempt in track.attempts.values() if attempt.number < track.allowed)
+
+
+def lost_on(case: Case, now: datetime, track: Track) -> tuple[PolicySlice, Channel, datetime] | None:
+    """On which channel, and since when, nobody knows whether the payer has the current attempt; None if that is known."""
+    policy, attempt = case.policies.get(track.requirement.payer), track.attempt
+    if policy is None or attempt.reached_payer or attempt.rejected is not None:
+        return None
+    for channel in policy.channels:
+        standing = effort(case, now, submit_cause(track, attempt.number, channel.rail))
+        if standing.ended and standing.state in {EffortState.AMBIGUOUS, EffortState.SUCCEEDED}:
+            return policy, channel, standing.ended.recorded_at or standing.ended.occurred_at
+    return None
 
 
 def may_be_asked(case: Case, track: Track) -> bool:
@@ -103,12 +128,6 @@ def _send(case: Case, now: datetime, track: Track, attempt: Attempt, policy: Pol
             return
         cause = submit_cause(track, attempt.number, channel.rail)
         standing = effort(case, now, cause)
-        lost = standing.state is EffortState.AMBIGUOUS or (
-            standing.state is EffortState.SUCCEEDED and bool(attempt.not_understood)
-        )
-        if lost:
-            yield from _search(case, now, track, attempt, policy, channel, standing.ended)
-            return
         if standing.state is EffortState.GAVE_UP:
             continue
         if standing.state is EffortState.REFUSED:
@@ -136,22 +155,24 @@ def _send(case: Case, now: datetime, track: Track, attempt: Attempt, policy: Pol
     yield _by_person(case, now, track, policy, Rail.PHONE)
 
 
-def _search(
+def search(
     case: Case,
     now: datetime,
     track: Track,
-    attempt: Attempt,
     policy: PolicySlice,
     channel: Channel,
-    lost: object,
+    since: datetime,
+    *,
+    once: bool = False,
 ) -> Asks:
-    """The request may have arrived. Look for it; what two searches do not find, a person finds out by its trace."""
-    request = request_of(case, track, attempt.number, channel.rail, now)
-    since = getattr(lost, "recorded_at", None) or now
+    """The request may have arrived. Look for it; what two searches do not find, a person finds out by its trace.
+
+    With `once` the person's word ends it: nothing is sent anew.
+    """
+    attempt = track.attempt
     for turn, after in enumerate(SEARCH_AFTER, start=1):
         cause = f"search/{track.key}/{attempt.number}/{turn}"
-        standing = effort(case, now, cause)
-        if standing.state is EffortState.SUCCEEDED or standing.failed or standing.state is EffortState.AMBIGUOUS:
+        if effort(case, now, cause).failed:  # this look has been taken
             continue
         yield Waiting(
             Stage.SUBMISSION,
@@ -161,20 +182,21 @@ def _search(
         )
         if now < since + after:
             yield Look(since + after)
-            break
+            return
         yield from pursue(
             case,
             now,
             cause,
             lambda key: InquireStatus(
-                **common(case, now, key), track=track.key, request=request, policy=policy, why="did it arrive?"
+                **common(case, now, key),
+                track=track.key,
+                request=request_of(case, track, attempt.number, channel.rail, now),
+                policy=policy,
+                why="did it arrive?",
             ),
         )
-        break
-    else:
-        yield _find(case, now, track, policy, channel)
-    if attempt.not_understood:
-        yield read_answer(case, now, track, policy)
+        return
+    yield find_request(case, now, track, policy, channel.rail, once=once)
 
 
 def read_answer(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
@@ -186,8 +208,12 @@ def read_answer(case: Case, now: datetime, track: Track, policy: PolicySlice | N
         kind=TaskKind.READ_ANSWER,
         stage=Stage.SUBMISSION if not track.attempt.reached_payer else Stage.DECISION,
         turn=Turn.STAFF,
-        title=f"An answer of the payer could not be read ({answer.why}). Read it, or call, and record what it says.",
-        checklist=("Open the raw answer.", "Nothing counts as approved until a person has recorded a decision."),
+        title="An answer of the payer could not be read. Read it, or call, and record what it says.",
+        checklist=(
+            answer.why,
+            "Open the raw answer.",
+            "Nothing counts as approved until a person has recorded a decision.",
+        ),
         due=time.due,
         rule=time.rule,
         lease_minutes=time.lease_minutes,
@@ -196,10 +222,14 @@ def read_answer(case: Case, now: datetime, track: Track, policy: PolicySlice | N
         rail=answer.rail,
         cause=answer.ref,
         raw=answer.raw,
+        again=None,
     )
 
 
-def _find(case: Case, now: datetime, track: Track, policy: PolicySlice, channel: Channel) -> Person:
+def find_request(
+    case: Case, now: datetime, track: Track, policy: PolicySlice, rail: str, *, once: bool = False
+) -> Person:
+    """A person asks the payer by our trace number whether it has the request."""
     time = allow(case, now, policy, TaskRuleKind.CALL)
     trace = trace_of(case, track, track.attempt.number)
     return Person(
@@ -218,14 +248,15 @@ def _find(case: Case, now: datetime, track: Track, policy: PolicySlice, channel:
         lease_minutes=time.lease_minutes,
         track=track.key,
         attempt=track.attempt.number,
-        rail=channel.rail,
+        rail=rail,
+        again=None if once else timedelta(),
     )
 
 
 def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
     rejected = track.attempt.rejected
     time = allow(case, now, policy, TaskRuleKind.REVIEW)
-    codes = ", ".join(e.code or "no code" for e in rejected.errors) if rejected else _last_error(case, track)
+    codes = ", ".join(shown_code(e.code) for e in rejected.errors[:5]) if rejected else _last_error(case, track)
     return Person(
         key=f"correct_request/{track.key}/{track.attempt.number}",
         kind=TaskKind.CORRECT_REQUEST,
@@ -247,6 +278,11 @@ def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None
     )
 
 
+def shown_code(said: str | None, otherwise: str = "no code") -> str:
+    """A payer's code as far as it looks like one: what comes from outside may say anything."""
+    return said if said and re.fullmatch(r"[A-Z0-9-]{1,10}", said) else otherwise
+
+
 def _last_error(case: Case, track: Track) -> str:
     prefix = f"submit/{track.key}/{track.attempt.number}/"
     errors = [
@@ -254,7 +290,7 @@ def _last_error(case: Case, track: Track) -> str:
         for cause, tries in case.actions.items()
         if cause.startswith(prefix) and tries[-1].ended and tries[-1].ended.failure is Failure.REFUSED
     ]
-    return ", ".join(errors) or "refused"
+    return ", ".join(errors)[:200] or "refused"
 
 
 def _by_person(case: Case, now: datetime, track: Track, policy: PolicySlice | None, rail: Rail) -> Person:

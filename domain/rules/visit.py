@@ -8,10 +8,10 @@ from domain.base import Stage, Turn
 from domain.calendars import subtract
 from domain.case import Case
 from domain.clocks import ClockKind, start
-from domain.facts import CaseClosed, TaskKind
+from domain.facts import TaskKind
 from domain.order import AppointmentStatus
 from domain.policy import TaskKind as TaskRuleKind
-from domain.rules.asking import Asks, Look, Person, Waiting, allow, common, effort, pursue
+from domain.rules.asking import Asks, Close, Look, Person, Waiting, allow, common, effort, pursue, short
 
 AFTER = timedelta(hours=12)
 """How long after its start a visit is looked for as kept, and how often again."""
@@ -19,37 +19,42 @@ LOOKS_AFTER = 3
 """How often Vigil looks whether it took place; then a person says."""
 
 
+ASK_AGAIN = timedelta(days=7)
+"""When a visit that somebody has looked into and not settled is asked about again."""
+_WORDS = {AppointmentStatus.CANCELLED: "cancelled", AppointmentStatus.NO_SHOW: "missed"}
+
+
 def visit(case: Case, now: datetime) -> Asks:
     """Look in the schedule at the moments that matter, and close the case when the visit was kept."""
     booked = case.appointment
-    at, reference = (booked.starts_at, booked.id) if booked else (_service_day(case), "none")
+    at, reference = (booked.starts_at, short(booked.id)) if booked else (_service_day(case), "none")
     stamp = f"{reference}/{at:%Y%m%d%H%M}"
     if booked is not None and booked.status is AppointmentStatus.KEPT:
-        yield from _close(case, now)
+        yield Close("visit_over", "The visit is over; what is still open is being finished.")
         return
     if booked is not None and booked.status in {AppointmentStatus.CANCELLED, AppointmentStatus.NO_SHOW}:
         yield _ask(
             case,
             now,
-            f"The visit was {booked.status.value.replace('_', ' ')}. Book it anew or cancel the order.",
+            f"The visit was {_WORDS[booked.status]}. Book it anew or cancel the order.",
             stamp,
         )
         return
-    yield start(
-        key=f"visit/{stamp}",
-        kind=ClockKind.VISIT,
-        label="The visit takes place." if booked else "The service is due.",
-        at=case.opened_at,
-        due=at,
-        rule="order/appointment" if booked else "order/service-date",
-        waiting_for=Turn.PATIENT,
-    )
+    if now < at:
+        yield start(
+            key=f"visit/{stamp}",
+            kind=ClockKind.VISIT,
+            label="The visit takes place." if booked else "The service is due.",
+            at=case.opened_at,
+            due=at,
+            rule="order/appointment" if booked else "order/service-date",
+            waiting_for=Turn.PATIENT,
+        )
     for number, moment in enumerate(_moments(case, at)):
         if moment <= case.opened_at:
             continue
         cause = f"read_appointment/{stamp}/{number}"
-        standing = effort(case, now, cause)
-        if standing.state.value in {"succeeded", "ambiguous"} or standing.failed:
+        if effort(case, now, cause).failed:  # this look has been taken
             continue
         if now < moment:
             yield Look(moment)
@@ -70,7 +75,7 @@ def visit(case: Case, now: datetime) -> Asks:
         yield _ask(
             case, now, "The day of the visit has passed and the schedule does not say whether it took place.", stamp
         )
-    if case.is_ready:
+    if case.is_ready and now < at:
         day = at.astimezone(ZoneInfo(case.time_zone))
         yield Waiting(
             Stage.WATCHING, Turn.VIGIL, f"All is in place; Vigil watches until the visit on {day:%B} {day.day}."
@@ -94,13 +99,6 @@ def _service_day(case: Case) -> datetime:
     return datetime.combine(day, time(12), ZoneInfo(case.time_zone)).astimezone(UTC)
 
 
-def _close(case: Case, now: datetime) -> Asks:
-    if case.open_tasks or case.in_flight:
-        yield Waiting(Stage.WATCHING, Turn.VIGIL, "The visit is over; what is still open is being finished.")
-        return
-    yield CaseClosed(occurred_at=now, by="vigil", source_id="closed/visit_over", reason="visit_over")
-
-
 def _ask(case: Case, now: datetime, title: str, stamp: str) -> Person:
     allowed = allow(case, now, case.policies.get(case.order.primary.payer), TaskRuleKind.REVIEW)
     return Person(
@@ -112,4 +110,5 @@ def _ask(case: Case, now: datetime, title: str, stamp: str) -> Person:
         due=allowed.due,
         rule=allowed.rule,
         lease_minutes=allowed.lease_minutes,
+        again=ASK_AGAIN,
     )
