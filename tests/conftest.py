@@ -26,6 +26,7 @@ from runtime.keys import KeyRing
 from runtime.processes import free_port
 from runtime.settings import Settings
 from runtime.temporal import search_attribute_arguments
+from tests.house import Desk, House, running_house
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -35,10 +36,14 @@ TIME_SKIPPING = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-histories", action="store_true", help="record tests/replay/histories anew")
+
+
 @pytest.fixture(scope="session")
 def keyring() -> KeyRing:
-    """A ring of the kind that production has, made for this session."""
-    return KeyRing.create()
+    """A ring of the kind that production has, for tests only: committed histories are sealed with it."""
+    return KeyRing.from_json((ROOT / "tests" / "replay" / "test-keys.json").read_text())
 
 
 @pytest.fixture
@@ -148,3 +153,25 @@ def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", log: Path)
             pass
         time.sleep(0.05)
     pytest.fail(f"the sandbox did not get healthy in 30 s:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+async def house(
+    temporal_env: WorkflowEnvironment,
+    _postgres: PostgresServer,
+    sandbox_url: str,
+    keyring: KeyRing,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[House]:
+    admin = await asyncpg.connect(_postgres.url)
+    await admin.execute("CREATE DATABASE stories")
+    await admin.close()
+    url = urlsplit(_postgres.url)._replace(path="/stories").geturl()
+    async with running_house(temporal_env, url, sandbox_url, keyring, tmp_path_factory.mktemp("house")) as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(house: House) -> AsyncIterator[Desk]:
+    async with house.desk() as found:
+        yield found
