@@ -1,0 +1,66 @@
+"""How long a turn takes, as a ratio to the floor: reading the same facts from JSON in the same run.
+
+    .venv/bin/python bench/plan.py
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from pydantic import TypeAdapter
+
+from domain.case import Case, replay
+from domain.facts import AnyFact, Fact, NoteAdded, write_fact
+from domain.plan import settle
+from tests.builders import (
+    CASE_ID,
+    MONDAY,
+    answered,
+    case_of,
+    covered,
+    gathered,
+    order,
+    pinned,
+    said,
+    submitted,
+    with_facts,
+)
+
+FACTS = TypeAdapter(list[AnyFact])
+
+
+def pended_case(notes: int) -> Case:
+    """A case that waits for its payer, with as many notes."""
+    ordered = order("200")
+    case = with_facts(case_of(ordered), [pinned(ordered), covered(), gathered()], MONDAY)
+    case, _ = settle(case, MONDAY)
+    case = with_facts(case, [submitted(), answered("pended")], MONDAY)
+    many: list[Fact] = [said(NoteAdded, f"note-{n}", by="person:ada", text="Called, on hold.") for n in range(notes)]
+    return with_facts(case, many, MONDAY)
+
+
+def median_ms(work: Callable[[], object], runs: int = 30) -> float:
+    """The median of several runs, in milliseconds."""
+    took = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        work()
+        took.append((time.perf_counter() - begun) * 1000)
+    return statistics.median(took)
+
+
+def main() -> None:
+    print(f"{'facts':>6} {'read JSON':>10} {'fold':>10} {'turn':>10} {'fold/read':>10} {'turn/read':>10}")
+    for notes in (0, 100, 400, 1000):
+        case = pended_case(notes)
+        text = b"[" + b",".join(write_fact(fact) for fact in case.facts) + b"]"
+        later = MONDAY + timedelta(days=2)
+        read = median_ms(lambda text=text: FACTS.validate_json(text))  # type: ignore[misc]
+        fold = median_ms(lambda case=case: replay(CASE_ID, case.facts), 10)  # type: ignore[misc]
+        turn = median_ms(lambda case=case: settle(replay(CASE_ID, case.facts), later), 10)  # type: ignore[misc]
+        print(f"{case.n:>6} {read:>8.2f}ms {fold:>8.2f}ms {turn:>8.2f}ms {fold / read:>10.1f} {turn / read:>10.1f}")
+
+
+if __name__ == "__main__":
+    main()
