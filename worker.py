@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -30,6 +31,8 @@ from store.policies import released
 from workflows import WORKFLOWS
 
 REFRESH_SECONDS = 30
+HEARTBEATS = timedelta(seconds=5)
+"""How long the SDK may hold heartbeats back: well below the time after which the cases count an action as lost."""
 log = get_logger(__name__)
 
 
@@ -61,6 +64,7 @@ class PayerQueues:
                 task_queue=f"payer-{policy.payer}",
                 activities=payer_activities(self._parts),
                 max_task_queue_activities_per_second=rate,
+                max_heartbeat_throttle_interval=HEARTBEATS,
                 **worker_options(self._settings),
             )
             self._running[policy.payer] = (rate, worker, asyncio.create_task(worker.run()))
@@ -87,6 +91,7 @@ async def serving(client: Client, settings: Settings, parts: Parts) -> AsyncIter
         workflows=WORKFLOWS,
         activities=case_activities(parts),
         max_cached_workflows=1000,
+        max_heartbeat_throttle_interval=HEARTBEATS,
         **worker_options(settings),
     )
     refreshing = asyncio.create_task(_refresh(parts, queues))

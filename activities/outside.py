@@ -5,8 +5,10 @@ what the plan may do next: `Exhausted` (try again later), `Refused` (a person co
 have happened: search first). Its message is a code: no health information.
 """
 
+import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol, TypeVar
@@ -27,6 +29,7 @@ from runtime.settings import Settings
 
 EXHAUSTED, REFUSED, AMBIGUOUS = "Exhausted", "Refused", "Ambiguous"
 """The types of `ApplicationError` that activities end with; `domain.facts.Failure` in the case."""
+_HEARTBEAT_SECONDS = 3.0
 
 
 class DocumentStore(Protocol):
@@ -79,7 +82,7 @@ Work = Callable[[S, A], Awaitable[list[AnyFact]]]
 
 
 def guarded(work: Work[S, A]) -> Work[S, A]:
-    """Make an activity's method send the case's time, and end with an `ApplicationError` where something goes wrong.
+    """Make an activity's method send the case's time, tell Temporal that it is alive, and end with an `ApplicationError`.
 
     Stands below `@activity.defn`. A wrong setting counts as refused; a fault of our own as ambiguous where the action
     is tried once only, since the effect may have happened before it, and as refused elsewhere.
@@ -89,7 +92,8 @@ def guarded(work: Work[S, A]) -> Work[S, A]:
     async def guard(self: S, action: A) -> list[AnyFact]:
         try:
             with httpclient.case_now(action.now):
-                return await work(self, action)
+                async with _alive():
+                    return await work(self, action)
         except ConnectorError as error:
             raise told(error) from None
         except AnswerTooLarge:
@@ -113,6 +117,22 @@ def guarded(work: Work[S, A]) -> Work[S, A]:
             raise _ended(f"{what} at {where}", AMBIGUOUS if action.single_shot else REFUSED) from None
 
     return guard
+
+
+@asynccontextmanager
+async def _alive() -> AsyncIterator[None]:
+    """Send heartbeats while in the block, so that a killed worker's work is soon another's."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            activity.heartbeat()
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
 
 
 def told(error: ConnectorError) -> ApplicationError:

@@ -32,7 +32,8 @@ NEXT_DEADLINE = SearchAttributeKey.for_datetime("VigilNextDeadline")
 
 ONE_TRY = timedelta(seconds=60)
 QUEUED_AT_MOST = timedelta(hours=1)
-HEARTBEAT = timedelta(seconds=30)
+HEARTBEAT = timedelta(seconds=15)
+"""An action of which nothing is heard for so long was lost with its worker. Activities tell of themselves more often."""
 SOON = timedelta(minutes=10)
 """No action is in flight for longer than this, so what is due later needs no timer while one is."""
 REPLANS = 5
@@ -175,7 +176,7 @@ class AuthorizationWorkflow:
                 schedule_to_start_timeout=QUEUED_AT_MOST,
                 start_to_close_timeout=action.patience if once else ONE_TRY,
                 schedule_to_close_timeout=None if once else QUEUED_AT_MOST + action.patience,
-                heartbeat_timeout=HEARTBEAT if once else None,
+                heartbeat_timeout=HEARTBEAT,
                 retry_policy=RetryPolicy(maximum_attempts=1)
                 if once
                 else RetryPolicy(maximum_attempts=_tries(action.patience), maximum_interval=timedelta(seconds=30)),
