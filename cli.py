@@ -133,12 +133,18 @@ def sandbox() -> None:
 
 @app.command()
 @_ends_well
-def order(file: str, url: Url = None, token: Token = None, as_json: AsJson = False) -> None:
+def order(
+    file: str,
+    source: Annotated[str, typer.Option(help="Of a FHIR Bundle: the system that it comes from.")] = "fhir",
+    url: Url = None,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
     """Post an order (Vigil's JSON or a FHIR Bundle; `-` reads standard input) and say where it stands."""
     from console.cases import order_text, post_order
 
     with _api(url, token) as api:
-        answer = post_order(api, file)
+        answer = post_order(api, file, source)
     _print_json(answer) if as_json else typer.echo(order_text(answer))
 
 
@@ -175,6 +181,7 @@ def case(
     action: Annotated[str | None, typer.Argument(help="retract")] = None,
     n: Annotated[int | None, typer.Argument(help="Which fact.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why the fact is taken back.")] = None,
+    signoff: Annotated[str | None, typer.Option(help="The first operator's signature, to give the second.")] = None,
     at: Annotated[str | None, typer.Option(help="As it was known then: 2026-03-02T14:00:00Z.")] = None,
     facts: Annotated[bool, typer.Option("--facts", help="Every fact, Vigil's own steps too.")] = False,
     url: Url = None,
@@ -184,14 +191,14 @@ def case(
 ) -> None:
     """Show a case, now or at an instant; or take a fact of it back, which a second person signs."""
     from console.case_view import case_view
-    from console.cases import case_at, find_case, retract, retraction_text
+    from console.cases import case_at, find_case, retract
 
     with _api(url, token) as api:
         found = find_case(api, case_id)
         if action is not None:
-            if action != "retract" or n is None or not reason:
+            if action != "retract" or n is None or (not reason and not signoff):
                 raise CommandFailed("Say which fact and why: vigil case ID retract N --reason TEXT", code=2)
-            typer.echo(retraction_text(retract(api, found, n, reason)))
+            typer.echo(retract(api, found, n, reason=reason, signoff=signoff))
             return
         folded, row, now = case_at(api, found, _instant(at))
     if as_json:
@@ -236,12 +243,15 @@ def preview(
     file: Annotated[str, typer.Argument(metavar="ORDER", help="An order, in Vigil's JSON or as a FHIR Bundle.")],
     rail: Rail = "pas",
     practice: Annotated[str | None, typer.Option(help="By default the first of the practices file.")] = None,
+    source: Annotated[str, typer.Option(help="Of a FHIR Bundle: the system that it comes from.")] = "fhir",
     message: Annotated[Literal["submit", "inquiry", "cancel"], typer.Option(help="Which one.")] = "submit",
 ) -> None:
     """Print the message that would be sent for an order. Nothing is sent."""
     from console.preview import preview_file
 
-    made = preview_file(load_settings(), file, rail=rail, practice_id=practice, message=message, now=datetime.now(UTC))
+    made = preview_file(
+        load_settings(), file, rail=rail, practice_id=practice, message=message, source=source, now=datetime.now(UTC)
+    )
     _print_json(made[0] if len(made) == 1 else made)
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -27,11 +26,16 @@ class Listed(CaseView):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-def post_order(api: Api, file: str) -> Json:
-    """Post an order from a file, in Vigil's JSON or as a FHIR Bundle; the answer says where it stands."""
+def post_order(api: Api, file: str, source: str) -> Json:
+    """Post an order from a file, in Vigil's JSON or as a FHIR Bundle; the answer says where it stands.
+
+    `source` is the system that a Bundle comes from; Vigil's JSON names its own.
+    """
     content = read_json(file)
-    media_type = "application/fhir+json" if is_fhir(content) else "application/json"
-    answer: Json = api.post("/v1/orders", content, media_type=media_type)
+    if is_fhir(content):
+        answer: Json = api.post("/v1/orders", content, media_type="application/fhir+json", source=source)
+    else:
+        answer = api.post("/v1/orders", content)
     return answer
 
 
@@ -47,12 +51,15 @@ def order_text(answer: Json) -> str:
         lines.append(f"Due: {clock.get('due')} - {clock.get('label')} ({clock.get('rule')})")
     links = answer.get("links")
     if isinstance(links, dict):
-        lines += [f"{str(name).replace('_', ' ').capitalize()}: {url}" for name, url in links.items()]
+        lines.append(f"History: {links.get('temporal')}")
     return "\n".join(lines)
 
 
 def worklist(api: Api, **filters: str | None) -> tuple[list[CaseView], Json]:
     """The open cases that fit, and the answer as it came."""
+    owner = filters.get("owner")
+    if owner is not None and ":" not in owner:
+        filters["owner"] = f"person:{owner}"
     answer: Json = api.get("/v1/worklist", limit=_PAGE, **filters)
     return [_listed(item) for item in answer["items"]], answer
 
@@ -96,15 +103,21 @@ def case_at(api: Api, case_id: str, at: datetime | None) -> tuple[Case, CaseView
     return case, row_of(case, planned, at), at
 
 
-def read_facts(answer: Any) -> Sequence[Fact]:
+def read_facts(answer: Json) -> Sequence[Fact]:
     """The facts in an answer of the API."""
-    return _FACTS.validate_python(answer["items"] if isinstance(answer, dict) else answer)
+    return _FACTS.validate_python(answer["facts"])
 
 
-def retract(api: Api, case_id: str, n: int, reason: str) -> Json:
-    """Ask for a fact to be taken back, or sign what another person asked for."""
-    answer: Json = api.post(f"/v1/cases/{case_id}/retract", {"n": n, "reason": reason})
-    return answer
+def retract(api: Api, case_id: str, n: int, *, reason: str | None, signoff: str | None) -> str:
+    """Sign that a fact is taken back: first with a reason, then, as another operator, with the first's `signoff`."""
+    body = {"n": n, "reason": reason} if signoff is None else {"n": n, "signoff": signoff}
+    answer: Json = api.post(f"/v1/cases/{case_id}/retract", body)
+    if answer["state"] == "retracted":
+        return f"Fact {n} ({answer['kind']}) is taken back."
+    return (
+        f"Fact {n} ({answer['kind']}) is to be taken back. Another operator signs, by {answer['expires_at']}, with:\n"
+        f"  vigil case {case_id} retract {n} --signoff {answer['signoff']}"
+    )
 
 
 def _listed(item: Json) -> CaseView:
@@ -117,12 +130,5 @@ def _listed(item: Json) -> CaseView:
 
 
 def _plan(answer: Json) -> Json:
-    plan: Json = answer.get("plan", answer)
-    return {name: value for name, value in plan.items() if name in Plan.model_fields}
-
-
-def retraction_text(answer: Json) -> str:
-    """How a retraction stands, in a sentence."""
-    if answer.get("status") == "waiting" or answer.get("second_by") is None:
-        return "Noted. A second person must sign it, by the same command with a token of their own."
-    return f"Fact {answer.get('n')} is taken back."
+    # What a newer API says beside it is left aside.
+    return {name: value for name, value in answer["plan"].items() if name in Plan.model_fields}

@@ -55,10 +55,10 @@ class Api:
         """Read. Raises `CommandFailed` where the API refuses or cannot be reached."""
         return self._call("GET", path, params={name: value for name, value in query.items() if value is not None})
 
-    def post(self, path: str, body: Json, *, media_type: str = "application/json") -> Any:
+    def post(self, path: str, body: Json, *, media_type: str = "application/json", **query: str) -> Any:
         """Write, under an idempotency key of its own. Raises `CommandFailed`."""
         headers = {"Content-Type": media_type, "Idempotency-Key": str(uuid.uuid4())}
-        return self._call("POST", path, content=json.dumps(body), headers=headers)
+        return self._call("POST", path, content=json.dumps(body), headers=headers, params=query)
 
     def _call(self, method: str, path: str, **what: Any) -> Any:
         try:

@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 
 def preview_file(
-    settings: Settings, file: str, *, rail: str, practice_id: str | None, message: Message, now: datetime
+    settings: Settings, file: str, *, rail: str, practice_id: str | None, message: Message, source: str, now: datetime
 ) -> list[Json]:
     """The messages that an order in a file would cause, one for each track that must be asked for by PAS.
 
@@ -36,8 +36,9 @@ def preview_file(
         CommandFailed: the order cannot be read, or nothing would be sent, with the reason.
     """
     require_pas(rail)
-    practice = _practice(settings, practice_id)
-    order = order_in(file, practice)
+    content = read_json(file)
+    practice = _practice(settings, practice_id or content.get("practice"))
+    order = _order(file, content, practice, source)
     policy = policies_in(settings.policies_dir).get(order.primary.payer)
     if policy is None:
         raise CommandFailed(f"No policy of {order.primary.payer} in {settings.policies_dir}: nothing would be sent.")
@@ -74,21 +75,16 @@ def preview_file(
     return made
 
 
-def order_in(file: str, practice: Practice) -> Order:
-    """The order in a file, in Vigil's JSON or as a FHIR Bundle.
-
-    Raises:
-        CommandFailed: it is not an order; names the fields, not their values.
-    """
-    content = read_json(file)
+def _order(file: str, content: Json, practice: Practice, source: str) -> Order:
+    """The order in a file. Raises `CommandFailed` where it is none; names the fields, not their values."""
     if is_fhir(content):
         try:
-            return order_from_fhir(content, practice.id, str(content.get("source", "nextgen")))
+            return order_from_fhir(content, practice.id, source)
         except OrderUnreadable as error:
             lacking = "\n".join(f"  {one.field}: {one.why} ({one.who.replace('_', ' ')})" for one in error.missing)
             raise CommandFailed(f"{file} is not a whole order. It lacks:\n{lacking}") from None
     try:
-        return Order.model_validate({"source": "nextgen", **content, "practice": practice.id})
+        return Order.model_validate({**content, "practice": practice.id})
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
         raise CommandFailed(f"{file} is not an order. Correct:\n" + "\n".join(lines)) from None
