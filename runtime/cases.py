@@ -127,27 +127,21 @@ async def open_case(
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         **_dress(case_id, order),
     )
+    limit = asyncio.timeout(patience.total_seconds())
     try:
-        standing: Standing = await for_practice(client, order.practice).execute_update_with_start_workflow(
-            REPORT,
-            Report(facts=(received,)),
-            start_workflow_operation=start,
-            result_type=Standing,
-            rpc_timeout=patience,
-        )
+        async with limit:
+            standing: Standing = await for_practice(client, order.practice).execute_update_with_start_workflow(
+                REPORT, Report(facts=(received,)), start_workflow_operation=start, result_type=Standing
+            )
     except WorkflowUpdateFailedError as error:
-        raise _refused(error) from None
+        raise _refused(error, case_id) from None
+    except TimeoutError:
+        raise CaseUnanswered(case_id) from None
     except (WorkflowAlreadyStartedError, WorkflowUpdateRPCTimeoutOrCancelledError, RPCError) as error:
         # The SDK has put the same error into the operation's future, which complains where nobody takes it out.
         with contextlib.suppress(type(error)):
             await start.workflow_handle()
-        if isinstance(error, WorkflowAlreadyStartedError):
-            raise CaseOver(case_id) from None
-        if isinstance(error, WorkflowUpdateRPCTimeoutOrCancelledError):
-            if isinstance(error.__cause__, asyncio.CancelledError):
-                raise error.__cause__ from None
-            raise CaseUnanswered(case_id) from None
-        raise
+        raise _failed(error, case_id, timed_out=limit.expired()) from None
     return standing
 
 
@@ -273,11 +267,24 @@ async def _signal(client: Client, practice: str, case_id: str, signal: str, *sai
     return True
 
 
-def _refused(error: WorkflowUpdateFailedError) -> Exception:
+def _refused(error: WorkflowUpdateFailedError, case_id: str) -> Exception:
     cause = error.cause
-    if not isinstance(cause, ApplicationError) or not cause.details:
-        return error
-    return CaseRefused(Refusal.model_validate(cause.details[0]))
+    if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
+        return CaseOver(case_id)  # it ended while it was asked
+    if isinstance(cause, ApplicationError) and cause.details:
+        return CaseRefused(Refusal.model_validate(cause.details[0]))
+    return error
+
+
+def _failed(error: Exception, case_id: str, *, timed_out: bool) -> BaseException:
+    if isinstance(error, WorkflowAlreadyStartedError):
+        return CaseOver(case_id)
+    if isinstance(error, RPCError):
+        ended = error.status is RPCStatusCode.ALREADY_EXISTS or "already completed" in error.message
+        return CaseOver(case_id) if ended else error
+    # The SDK turns the cancellation of its caller into an error of its own.
+    cancelled = isinstance(error.__cause__, asyncio.CancelledError) and not timed_out
+    return asyncio.CancelledError() if cancelled else CaseUnanswered(case_id)
 
 
 def _stuck(execution: WorkflowExecution) -> Stuck:

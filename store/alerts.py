@@ -97,7 +97,7 @@ async def open_alerts(db: Database, practice: str | None = None) -> tuple[OpenAl
             FROM alerts
             WHERE cleared_at IS NULL AND last_seen_at - opened_at >= patience
                 AND ($1::text IS NULL OR practice IN ($1, ''))
-            ORDER BY opened_at, practice, key
+            ORDER BY opened_at, alerts.practice, key
             """,
             practice,
         )
