@@ -1,0 +1,219 @@
+"""Problems as RFC 9457 has them (`application/problem+json`): what went wrong, in which field, and what to do about it."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from domain.intake import Filler, Missing, who_fills
+from domain.messages import Refusal
+from runtime.logs import get_logger
+from store.errors import CursorInvalid, KeyReused, SignoffRefused, SpoolFull, StoreAway
+
+MEDIA_TYPE = "application/problem+json"
+_ABOUT = "https://vigil.example/problems/"
+log = get_logger(__name__)
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field of the request."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pointer: str = Field(description="The field as a JSON pointer.", examples=["/coverages/0/member_id"])
+    field: str = Field(examples=["coverages[0].member_id"])
+    detail: str = Field(examples=["This is missing."])
+    who: Filler | None = Field(default=None, description="Who can fill it in, where it is about an order.")
+
+
+class ProblemDetails(BaseModel):
+    """A problem (RFC 9457). `code` is what a program may go by; `detail` is for a person."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = Field(examples=[f"{_ABOUT}order_incomplete"])
+    title: str = Field(examples=["The order is not complete"])
+    status: int = Field(examples=[422])
+    detail: str
+    code: str = Field(examples=["order_incomplete"])
+    instance: str | None = None
+    request_id: str | None = None
+    errors: tuple[FieldProblem, ...] = ()
+
+
+class Problem(Exception):  # noqa: N818 - the standard's own word
+    """Ends a request with a problem."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        title: str | None = None,
+        errors: Sequence[FieldProblem] = (),
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.title = title or HTTPStatus(status).phrase
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {}) | ({"Retry-After": str(retry_after)} if retry_after else {})
+
+
+def not_found() -> Problem:
+    """What whoever may not know of something is told, too."""
+    return Problem(404, "not_found", "There is no such case in this practice.")
+
+
+def closed_problem() -> Problem:
+    """The case takes nothing any more."""
+    return Problem(409, "closed", "The case is closed; it takes nothing any more.")
+
+
+def away(what: str) -> Problem:
+    """Something that is needed cannot be reached now."""
+    return Problem(503, "away", f"{what} cannot be reached now. Try again in a few seconds.", retry_after=5)
+
+
+_REFUSALS = {
+    "fact_unknown": 404,
+    "track_unknown": 422,
+    "line_unknown": 422,
+    "number_missing": 422,
+    "number_is_pending": 422,
+    "second_signature": 422,
+    "too_large": 413,
+}
+"""The status of a case's refusal; every other one is a conflict with where the case stands."""
+
+
+def refused(refusal: Refusal) -> Problem:
+    """A case's refusal as a problem."""
+    fields = [FieldProblem(pointer=_pointer(f), field=f, detail=refusal.sentence) for f in refusal.fields]
+    status = _REFUSALS.get(refusal.code, 409)
+    return Problem(status, refusal.code, refusal.sentence, title="The case does not take this", errors=fields)
+
+
+def incomplete(missing: Sequence[Missing]) -> Problem:
+    """What an order lacks, each with who can fill it in."""
+    errors = [FieldProblem(pointer=one.pointer, field=one.field, detail=one.why, who=one.who) for one in missing]
+    named = ", ".join(one.field or "the whole" for one in missing[:10])
+    return Problem(
+        422,
+        "order_incomplete",
+        f"The order cannot be taken yet: {named}. Each entry of `errors` says why and who can fill it in.",
+        title="The order is not complete",
+        errors=errors,
+    )
+
+
+def wrong_fields(error: ValidationError | RequestValidationError, *, order: bool = False) -> Problem:
+    """What is wrong with a body or a query, without any of its values."""
+    errors = []
+    for one in error.errors():
+        place = [part for part in one["loc"] if part not in ("body", "query", "path", "header")]
+        field = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
+        detail = one["msg"].removeprefix("Value error, ") if one["type"] in _SAFE else _plain(one["type"])
+        errors.append(
+            FieldProblem(pointer=_pointer(field), field=field, detail=detail, who=who_fills(field) if order else None)
+        )
+    return Problem(
+        422,
+        "fields_invalid",
+        "The request has fields that are missing or cannot be used; `errors` names each.",
+        errors=errors[:50],
+    )
+
+
+_SAFE = frozenset({"value_error", "missing", "extra_forbidden", "literal_error", "enum", "union_tag_not_found"})
+"""Kinds of pydantic's errors whose text never quotes what was sent."""
+
+
+def _plain(kind: str) -> str:
+    return f"This cannot be used ({kind.replace('_', ' ')})."
+
+
+def _pointer(field: str) -> str:
+    return "/" + field.replace("[", "/").replace("]", "").replace(".", "/") if field else ""
+
+
+def answer(request: Request, problem: Problem) -> JSONResponse:
+    """A problem as a response."""
+    details = ProblemDetails(
+        type=f"{_ABOUT}{problem.code}",
+        title=problem.title,
+        status=problem.status,
+        detail=problem.detail,
+        code=problem.code,
+        instance=request.url.path if not request.url.path.startswith("/codec/") else "/codec",
+        request_id=getattr(request.state, "request_id", None),
+        errors=problem.errors,
+    )
+    return JSONResponse(
+        details.model_dump(mode="json", exclude_none=True),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=problem.headers,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application with a problem."""
+
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)  # noqa: S101 - registered for it
+        return answer(request, error)
+
+    async def on_validation(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        return answer(request, wrong_fields(error))
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        detail = "There is nothing at this address." if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
+        code = HTTPStatus(error.status_code).name.lower()
+        return answer(request, Problem(error.status_code, code, detail, headers=error.headers))
+
+    async def on_store_away(request: Request, _error: Exception) -> JSONResponse:
+        return answer(request, away("The read model"))
+
+    async def on_spool_full(request: Request, _error: Exception) -> JSONResponse:
+        log.error("the audit spool is full; nothing is done without a trace")
+        return answer(request, away("The audit trail"))
+
+    async def on_key_reused(request: Request, error: Exception) -> JSONResponse:
+        return answer(request, Problem(422, "idempotency_key_reused", str(error)))
+
+    async def on_signoff(request: Request, error: Exception) -> JSONResponse:
+        return answer(request, Problem(409, "signoff_refused", str(error)))
+
+    async def on_cursor(request: Request, error: Exception) -> JSONResponse:
+        return answer(request, Problem(422, "cursor_invalid", str(error)))
+
+    async def on_anything(request: Request, error: Exception) -> JSONResponse:
+        log.error("a request failed", error_type=type(error).__name__, exc_info=error)
+        detail = "Something went wrong here. It is in the log under this request's id."
+        return answer(request, Problem(500, "internal", detail))
+
+    handlers: dict[type[Exception], Any] = {
+        Problem: on_problem,
+        RequestValidationError: on_validation,
+        HTTPException: on_http,
+        StoreAway: on_store_away,
+        SpoolFull: on_spool_full,
+        KeyReused: on_key_reused,
+        SignoffRefused: on_signoff,
+        CursorInvalid: on_cursor,
+        Exception: on_anything,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,37 @@
+"""Serves the doors over HTTP until SIGTERM or SIGINT, then lets requests end."""
+
+import uvicorn
+
+from api.app import create_app
+from api.services import open_services
+from runtime.logs import get_logger
+from runtime.settings import Settings
+
+_GRACE_SECONDS = 20
+_MOST_REQUESTS = 500
+"""How many requests may be under way at once; more are answered with 503 at once."""
+
+log = get_logger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until the process is told to stop.
+
+    Raises:
+        VigilRuntimeError: keys, practices or settings cannot be used; the message says what to do.
+    """
+    async with open_services(settings) as services:
+        config = uvicorn.Config(
+            create_app(services),
+            host=settings.api_host,
+            port=settings.api_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            proxy_headers=False,
+            limit_concurrency=_MOST_REQUESTS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        log.info("the doors are open", host=settings.api_host, port=settings.api_port)
+        await uvicorn.Server(config).serve()
