@@ -112,7 +112,7 @@ class Watch:
             ALERTS.labels(kind).set(number)
         if self._away_since:
             for alert in found.alerts:
-                log.warning("alert while PostgreSQL is away", kind=alert.kind, practice=alert.practice or "")
+                log.warning("alert while PostgreSQL is away", kind=alert.kind, workflow_id=alert.subject or "none")
         WATCHMAN_LAST_RUN.set(at.timestamp())
         return {
             "running": len(running),
@@ -135,7 +135,7 @@ class Watch:
         rows = await rounds.open_rows(self._db)
         gone_back = await self._went_back(at)
         lost = [row for row in rows if row.case_id not in running][:MOST_RESTORED]
-        restored = sum(await _side_by_side(lost, lambda row: self._bring_back(row, found)))
+        restored = sum(await _side_by_side(lost, lambda row: self._bring_back(at, row, found)))
         found.count("restored", restored)
         await self._wake(at, rows, running, found, everybody=restored > 0 or gone_back)
         await self._measure_lag(at, rows, running, found)
@@ -148,7 +148,7 @@ class Watch:
             return False
         return await status_of_run(self._client, None, last.workflow_id, last.run_id) is None
 
-    async def _bring_back(self, row: OpenRow, found: "_Found") -> bool:
+    async def _bring_back(self, at: datetime, row: OpenRow, found: "_Found") -> bool:
         """Start a case anew where Temporal does not run it. The list of what runs lags: this asks exactly."""
         status = await status_of(self._client, row.practice, row.case_id)
         if status is WorkflowExecutionStatus.RUNNING:
@@ -156,6 +156,9 @@ class Watch:
         try:
             facts, confirmed = await self._all_that_is_known(row, ended=status is not None)
             opening = Opening(case_id=row.case_id, facts=facts, confirmed=confirmed)
+            alert = told.restored(row.practice, row.case_id, len(facts))
+            # Told first: once it runs again, a round that is tried again does not see that it was lost.
+            await alerts.keep(self._db, [alert], at)
             await restore_case(self._client, self._settings, opening)
         except (VigilRuntimeError, ValueError) as error:  # a missing key, or facts that cannot be read
             log.exception("a lost case cannot be restored", case_id=row.case_id, error_type=type(error).__name__)
@@ -163,7 +166,7 @@ class Watch:
             return False
         log.warning("a lost case was restored", case_id=row.case_id, facts=len(facts))
         CASES_RESTORED.inc()
-        found.say(told.restored(row.practice, row.case_id, len(facts)))
+        found.say(alert)
         return True
 
     async def _all_that_is_known(self, row: OpenRow, *, ended: bool) -> tuple[Sequence[Fact], int]:

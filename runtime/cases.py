@@ -138,8 +138,9 @@ async def open_case(
     except TimeoutError:
         raise CaseUnanswered(case_id) from None
     except (WorkflowAlreadyStartedError, WorkflowUpdateRPCTimeoutOrCancelledError, RPCError) as error:
-        # The SDK has put the same error into the operation's future, which complains where nobody takes it out.
-        with contextlib.suppress(type(error)):
+        # The SDK has put the cause into the operation's future too, which complains where nobody takes it out. The
+        # future is done, so this waits for nothing and swallows nobody's cancellation.
+        with contextlib.suppress(Exception, asyncio.CancelledError):
             await start.workflow_handle()
         raise _failed(error, case_id, timed_out=limit.expired()) from None
     return standing
