@@ -333,10 +333,11 @@ class Case:
     def is_ready(self) -> bool:
         """Whether every track that is needed is ready, the insurance holds, and the visit is within what was approved."""
         insured = self.coverages.get(self.order.primary.rank)
+        covered = {line.line for track in self.tracks.values() for line in track.requirement.lines}
         return (
             insured is not None
             and insured.status is CoverageStatus.ACTIVE
-            and bool(self.tracks)
+            and all(line.number in covered for line in self.order.lines)
             and all(track.is_ready and not self.out_of_dates(track) for track in self.tracks.values())
         )
 

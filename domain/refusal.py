@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from domain.case import Case, record, too_large
+from domain.case import Case, may_be_retracted, record, too_large
 from domain.decision import NumberType, Outcome
 from domain.facts import (
     DecisionReceived,
     Fact,
     FactRetracted,
+    NewAttemptOrdered,
     OrderCancelled,
     OrderReceived,
     TaskClaimed,
@@ -51,6 +52,8 @@ def refuse(case: Case, fact: Fact, now: datetime) -> Refusal | None:
             return Refusal(code="cancelled", sentence="The order is cancelled already.")
         case FactRetracted():
             return _retraction(case, fact)
+        case NewAttemptOrdered():
+            return _new_attempt(case, fact)
     if fact.track is not None and fact.track not in case.tracks and case.tracks:
         return Refusal(code="track_unknown", sentence="The case has no such track.", fields=("track",))
     return None
@@ -117,9 +120,30 @@ def _decision(case: Case, fact: DecisionReceived) -> Refusal | None:
     return None
 
 
+def _new_attempt(case: Case, fact: NewAttemptOrdered) -> Refusal | None:
+    track = case.tracks.get(fact.track or "")
+    if track is None:
+        return Refusal(code="track_unknown", sentence="The case has no such track.", fields=("track",))
+    if fact.attempt != track.allowed + 1:
+        sentence = f"The next attempt is {track.allowed + 1}; look at the case again."
+        return Refusal(code="attempt_unknown", sentence=sentence, fields=("attempt",))
+    sending = f"submit/{track.key}/{track.allowed}/"
+    if any(begun.action.startswith(sending) for begun in case.in_flight):
+        return Refusal(
+            code="attempt_open", sentence="Vigil is sending the request just now; wait for what comes of it."
+        )
+    return None
+
+
 def _retraction(case: Case, fact: FactRetracted) -> Refusal | None:
     if fact.retracted not in case.sources or case.sources[fact.retracted] == 1:
         return Refusal(code="fact_unknown", sentence="There is no such fact, or it is the order itself.", fields=("n",))
+    if not may_be_retracted(case.facts[case.sources[fact.retracted] - 1]):
+        return Refusal(
+            code="not_reported",
+            sentence="Nobody reported this; Vigil did or concluded it. Retract the fact that it followed from.",
+            fields=("n",),
+        )
     if fact.signed_by == fact.by:
         return Refusal(code="second_signature", sentence="A second person must sign it.", fields=("signed_by",))
     return None

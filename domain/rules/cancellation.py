@@ -9,7 +9,7 @@ from domain.decision import Outcome
 from domain.facts import TaskKind
 from domain.policy import Rail
 from domain.policy import TaskKind as TaskRuleKind
-from domain.rules.asking import Asks, Close, Person, Waiting, allow, awaits_rules, common, effort, pursue
+from domain.rules.asking import Asks, Close, Person, Waiting, allow, common, effort, pursue
 from domain.rules.submission import AUTOMATIC, lost_on, request_of, search
 
 
@@ -51,8 +51,6 @@ def _withdraw(case: Case, now: datetime, track: Track, attempt: Attempt, why: st
     policy = case.policies.get(track.requirement.payer)
     rail = attempt.rail or Rail.PHONE
     cause = f"withdraw/{track.key}/{attempt.number}"
-    if awaits_rules(case, now, track.requirement.payer):
-        return
     if policy and rail in AUTOMATIC and not effort(case, now, cause).failed:
         yield from pursue(
             case,

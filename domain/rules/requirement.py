@@ -1,6 +1,7 @@
 """Duty: find out what the payer requires, by its released rules; what they do not say, a person finds out."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 
 from domain.actions import PinPolicy
@@ -22,19 +23,44 @@ def requirement(case: Case, now: datetime) -> Asks:
             yield from _ask_what_is_unknown(case, now, case.tracks[key], policy)
         yield from _other_payers(case, now)
         return
-    cause = pin_cause(case, payer)
-    if not awaits_rules(case, now, payer):
-        since = case.redirected.n if case.redirected else 0
-        if not any(track.requirement.n > since for track in case.tracks.values()):
-            why = f"No rules are released for {payer}."
-            yield _person(case, now, None, why, f"{rank}/{case.asking_fact.ref}", None)
-        for key in sorted(case.tracks):
-            yield from _ask_what_is_unknown(case, now, case.tracks[key], None)
+    if awaits_rules(case, now, payer):
+        pin = pin_cause(case, payer)
+        yield from pursue(
+            case, now, pin, lambda key: PinPolicy(**common(case, now, key), payer_id=payer, order=case.order)
+        )
+        yield Waiting(Stage.REQUIREMENT, Turn.VIGIL, "Vigil is taking the payer's rules that decide this order.")
         return
-    yield from pursue(
-        case, now, cause, lambda key: PinPolicy(**common(case, now, key), payer_id=payer, order=case.order)
+    yield from _conclude_nothing(case, now, payer, rank)
+    for key in sorted(case.tracks):
+        yield from _ask_what_is_unknown(case, now, case.tracks[key], None)
+
+
+def _conclude_nothing(case: Case, now: datetime, payer: str, rank: int) -> Asks:
+    """Without rules nobody knows what the lines need, until a person has asked."""
+    since = case.redirected.n if case.redirected else 0
+    track = f"{rank}-{WhoAsks.ORDERING}"
+    source = f"requirement/{track}/{case.asking_fact.ref}/none"
+    if source not in case.sources and not any(held.requirement.n > since for held in case.tracks.values()):
+        yield _determined(now, source, track, rank, payer, [_unknown(line.number) for line in case.order.lines])
+
+
+def _unknown(line: int) -> LineRequirement:
+    return LineRequirement(line=line, authorization="unknown", rule="vigil/no-rule")
+
+
+def _determined(
+    now: datetime, source: str, track: str, rank: int, payer: str, lines: Sequence[LineRequirement]
+) -> RequirementDetermined:
+    return RequirementDetermined(
+        occurred_at=now,
+        by="vigil",
+        source_id=source,
+        track=track,
+        rank=rank,
+        payer=payer,
+        lines=tuple(lines),
+        who_asks=WhoAsks(track.partition("-")[2]),
     )
-    yield Waiting(Stage.REQUIREMENT, Turn.VIGIL, "Vigil is taking the payer's rules that decide this order.")
 
 
 def _other_payers(case: Case, now: datetime) -> Asks:
@@ -56,8 +82,7 @@ def _conclude(case: Case, now: datetime, policy: PolicySlice, rank: int) -> Asks
     for line in case.order.lines:
         found = policy.requirement(line.number)
         if found is None:
-            silent = LineRequirement(line=line.number, authorization="unknown", rule="vigil/no-rule")
-            by_asker[WhoAsks.ORDERING].append(silent)
+            by_asker[WhoAsks.ORDERING].append(_unknown(line.number))
             continue
         by_asker[found.who_asks].append(
             LineRequirement(
@@ -72,23 +97,19 @@ def _conclude(case: Case, now: datetime, policy: PolicySlice, rank: int) -> Asks
         track = f"{rank}-{asker}"
         source = f"requirement/{track}/{case.asking_fact.ref}/{policy.digest[:16]}"
         if source not in case.sources:
-            yield RequirementDetermined(
-                occurred_at=now,
-                by="vigil",
-                source_id=source,
-                track=track,
-                rank=rank,
-                payer=policy.payer,
-                lines=tuple(by_asker[asker]),
-                who_asks=asker,
-            )
+            yield _determined(now, source, track, rank, policy.payer, by_asker[asker])
 
 
 def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Asks:
     lines = track.requirement.lines
     if any("unknown" in (line.authorization, line.referral) for line in lines):
-        why = f"The rules of {track.requirement.payer} do not say what this order needs."
-        yield _person(case, now, policy, why, f"{track.key}/{track.requirement.ref}", track)
+        payer = track.requirement.payer
+        why = (
+            f"The rules of {payer} do not say what this order needs."
+            if policy
+            else f"No rules are released for {payer}."
+        )
+        yield _person(case, now, policy, why, track)
     elif any(line.referral == "required" for line in lines) and track.referral is None:
         time = allow(case, now, policy, TaskRuleKind.CALL)
         yield Person(
@@ -106,10 +127,10 @@ def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: Policy
         )
 
 
-def _person(case: Case, now: datetime, policy: PolicySlice | None, why: str, key: str, track: Track | None) -> Person:
+def _person(case: Case, now: datetime, policy: PolicySlice | None, why: str, track: Track) -> Person:
     time = allow(case, now, policy, TaskRuleKind.CALL)
     return Person(
-        key=f"determine_requirement/{key}",
+        key=f"determine_requirement/{track.key}/{track.requirement.ref}",
         kind=TaskKind.DETERMINE_REQUIREMENT,
         stage=Stage.REQUIREMENT,
         turn=Turn.STAFF,
@@ -121,6 +142,6 @@ def _person(case: Case, now: datetime, policy: PolicySlice | None, why: str, key
         due=time.due,
         rule=time.rule,
         lease_minutes=time.lease_minutes,
-        track=track.key if track else None,
-        cause=track.requirement.ref if track else "",
+        track=track.key,
+        cause=track.requirement.ref,
     )

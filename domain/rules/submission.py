@@ -100,7 +100,8 @@ def request_of(case: Case, track: Track, attempt: int, rail: str, now: datetime)
         made_at=tries[0].begun.occurred_at if tries else now,
         order=case.order,
         rank=track.requirement.rank,
-        lines=track.lines_required,
+        # Where nothing is required any more it is only taken back, and all of it.
+        lines=track.lines_required or tuple(line.number for line in case.order.lines),
         referral=all(case.order.line(n) is not None and _is_consult(case, n) for n in track.lines_required),
         documents=tuple(case.documents[key] for key in sorted(case.documents) if _goes_along(case, track, key)),
     )
