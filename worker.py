@@ -24,6 +24,7 @@ from runtime.keys import load_keyring
 from runtime.logs import configure, get_logger
 from runtime.metrics import temporal_runtime
 from runtime.practices import load_practices
+from runtime.schedules import ensure_schedules
 from runtime.settings import Settings, load_settings
 from runtime.temporal import connect, ensure_search_attributes, worker_options
 from store.errors import StoreAway
@@ -125,8 +126,6 @@ async def load_shelf(parts: Parts) -> None:
 
 async def run(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT, then drain."""
-    from runtime.schedules import ensure_schedules
-
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -137,8 +136,8 @@ async def run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(Parts.open(settings, keyring, practices, client, Shelf()))
         await load_shelf(parts)
-        await ensure_schedules(client, settings, practices)
         await stack.enter_async_context(serving(client, settings, parts))
+        await ensure_schedules(client, settings, practices)
         await stack.enter_async_context(serve_health(settings))
         log.info("worker is serving", task_queue=settings.task_queue, build_id=settings.build_id)
         await stop.wait()

@@ -11,13 +11,16 @@ from activities.archive import Archive
 from activities.chart import ChartActivities
 from activities.check_in import CheckInActivities
 from activities.coverage import CoverageActivities
+from activities.intake import Intake
 from activities.outside import Outside
 from activities.patient import PatientActivities
 from activities.payers import Payers
 from activities.provider import ProviderActivities
 from activities.rules import Rules, Shelf
 from activities.schedule import ScheduleActivities
+from activities.sweep import Sweeps
 from activities.turns import settle_turn
+from activities.watch import Watch
 from connectors.documents import Documents
 from runtime.embedded_postgres import database_url
 from runtime.keys import KeyRing
@@ -56,8 +59,10 @@ class Parts:
 
 
 def case_activities(parts: Parts) -> Activities:
-    """What the cases' own queue serves: everything but what goes to payers."""
+    """What Vigil's own queue serves: everything but what goes to payers."""
     coverage, chart = CoverageActivities(parts.outside), ChartActivities(parts.outside)
+    practices, intake = parts.outside.practices, Intake(parts.outside, parts.shelf.names)
+    sweeps = Sweeps(parts.client, parts.settings, parts.keyring, parts.database, parts.outside, intake)
     return [
         settle_turn,
         Archive(parts.database, parts.keyring).publish,
@@ -69,6 +74,9 @@ def case_activities(parts: Parts) -> Activities:
         ProviderActivities(parts.outside).notify_provider,
         CheckInActivities(parts.outside).post_responsibility,
         ScheduleActivities(parts.outside).read_appointment,
+        sweeps.sweep_orders,
+        sweeps.reconcile_orders,
+        Watch(parts.client, parts.settings, parts.database, parts.keyring, practices).watch,
     ]
 
 

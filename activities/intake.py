@@ -1,6 +1,6 @@
 """Finds new and changed orders in the practices' records. A schedule's workflow calls it; it keeps no state of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime
 
@@ -36,12 +36,12 @@ class Sweep(Frozen):
 
 
 class Intake:
-    """Sweeps practices. `payers` maps what coverages call a payer, in lower case, to the payer's id here."""
+    """Sweeps practices. `payers` says what coverages call each payer, in lower case, and the payer's id here."""
 
-    def __init__(self, outside: Outside, payers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, outside: Outside, payers: Callable[[], Mapping[str, str]] = dict) -> None:
         self._outside = outside
         self._counterparts = Counterparts(outside)
-        self._payers = dict(payers or {})
+        self._payers = payers
 
     async def sweep_orders(self, practice_id: str, cursor: datetime, *, now: datetime | None = None) -> Sweep:
         """Return what changed at or after `cursor`, at most about a hundred orders, oldest change first.
@@ -63,7 +63,7 @@ class Intake:
                     cancelled.append(number)
                 continue
             try:
-                orders.append(order_from_fhir(resources, practice.id, SOURCE, payers=self._payers))
+                orders.append(order_from_fhir(resources, practice.id, SOURCE, payers=self._payers()))
             except OrderUnreadable as error:
                 unreadable.append(Unreadable(number=number, missing=error.missing))
         return Sweep(

@@ -28,6 +28,16 @@ class Shelf:
         """The payer's policy, if one is released."""
         return self._policies.get(payer)
 
+    def names(self) -> Mapping[str, str]:
+        """What others call each payer (its name, its identifiers), in lower case, and the payer's id."""
+        found: dict[str, str] = {}
+        for policy in self.policies:
+            given = policy.identifiers
+            for name in (policy.payer, policy.name, given.eligibility_payer_id, given.pas_organization):
+                if name:
+                    found[name.lower()] = policy.payer
+        return found
+
     @property
     def policies(self) -> tuple[Policy, ...]:
         """All that are held, by payer's id."""

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TypeVar
 
-from prometheus_client import Counter, Gauge
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.service import RPCError
@@ -33,13 +32,14 @@ from runtime.cases import (
 from runtime.errors import VigilRuntimeError
 from runtime.logs import get_logger
 from runtime.metrics import (
+    ALERTS,
     ARCHIVE_LAG_SECONDS,
     CASES_OPEN,
     CASES_OVERDUE,
+    CASES_RESTORED,
     CASES_STUCK,
     DATABASE_UP,
     ORDERS_WITHOUT_CASE,
-    REGISTRY,
     WATCHMAN_LAST_RUN,
 )
 from runtime.practices import Capability, Practice
@@ -61,11 +61,6 @@ REMEMBERED = timedelta(hours=20)
 """Temporal surely remembers a run for so long: the shortest retention is a day."""
 MOST_WOKEN, MOST_RESTORED, MOST_COMPARED = 200, 500, 200
 AT_ONCE = 20
-
-ALERTS = Gauge("vigil_alerts", "What the watchman's last round found, by kind", ["kind"], registry=REGISTRY)
-CASES_RESTORED = Counter(
-    "vigil_cases_restored", "Cases that Temporal had lost and that were started anew", registry=REGISTRY
-)
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -58,7 +58,7 @@ _STUCK = (
 )
 
 
-class CaseRefused(VigilRuntimeError):  # noqa: N818 - reads as what happened
+class CaseRefused(VigilRuntimeError):
     """A case does not take what was reported; `refusal` says why, without values."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -66,7 +66,7 @@ class CaseRefused(VigilRuntimeError):  # noqa: N818 - reads as what happened
         self.refusal = refusal
 
 
-class CaseOver(VigilRuntimeError):  # noqa: N818 - reads as what happened
+class CaseOver(VigilRuntimeError):
     """The case is closed in Temporal; its truth is the archive."""
 
     def __init__(self, case_id: str) -> None:
@@ -74,7 +74,7 @@ class CaseOver(VigilRuntimeError):  # noqa: N818 - reads as what happened
         self.case_id = case_id
 
 
-class CaseUnanswered(VigilRuntimeError):  # noqa: N818 - reads as what happened
+class CaseUnanswered(VigilRuntimeError):
     """No worker answered in time. The case may have been opened; saying it again changes nothing more."""
 
     def __init__(self, case_id: str) -> None:

@@ -9,7 +9,7 @@ class SettingsError(VigilRuntimeError):
     """A setting, or a file that a setting names, cannot be used as it is."""
 
 
-class UnknownPlaceholder(SettingsError):  # noqa: N818 - reads as what happened
+class UnknownPlaceholder(SettingsError):
     """A URL of a policy or practice names a host that the settings do not know."""
 
     def __init__(self, name: str, known: list[str]) -> None:
@@ -20,7 +20,7 @@ class UnknownPlaceholder(SettingsError):  # noqa: N818 - reads as what happened
         )
 
 
-class MissingSecret(SettingsError):  # noqa: N818 - reads as what happened
+class MissingSecret(SettingsError):
     """A secret that a connector or door needs was not supplied."""
 
     def __init__(self, name: str, variable: str, file: str) -> None:
@@ -36,7 +36,7 @@ class KeyRingError(VigilRuntimeError):
     """The keys cannot be loaded, or must not be created."""
 
 
-class UnknownKey(KeyRingError):  # noqa: N818 - reads as what happened
+class UnknownKey(KeyRingError):
     """Something was sealed with a key that this ring does not hold."""
 
     def __init__(self, key_id: str) -> None:
@@ -47,7 +47,7 @@ class UnknownKey(KeyRingError):  # noqa: N818 - reads as what happened
         )
 
 
-class SealBroken(KeyRingError):  # noqa: N818 - reads as what happened
+class SealBroken(KeyRingError):
     """Sealed data was altered, cut short, or belongs to something else than it was opened for."""
 
 
@@ -55,19 +55,19 @@ class PracticeMismatch(SealBroken):
     """A payload of one practice (or case) turned up where another's is expected."""
 
 
-class PracticeUnknown(VigilRuntimeError):  # noqa: N818 - reads as what happened
+class PracticeUnknown(VigilRuntimeError):
     """A case's payload is to be sealed, and nothing says whose it is."""
 
 
-class ServerNotStarted(VigilRuntimeError):  # noqa: N818 - reads as what happened
+class ServerNotStarted(VigilRuntimeError):
     """An embedded server did not start; the message names its log, or the port and the setting."""
 
 
-class AlreadyRunning(VigilRuntimeError):  # noqa: N818 - reads as what happened
+class AlreadyRunning(VigilRuntimeError):
     """Another process keeps this home's embedded server."""
 
 
-class AnswerTooLarge(VigilRuntimeError):  # noqa: N818 - reads as what happened
+class AnswerTooLarge(VigilRuntimeError):
     """An outside system answered with more than the limit; the rest was not read."""
 
     def __init__(self, limit: int) -> None:

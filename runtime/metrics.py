@@ -67,6 +67,10 @@ ORDERS_WITHOUT_CASE = Gauge(
     "vigil_orders_without_case", "Orders of the EHR that no case watches", ["practice"], registry=REGISTRY
 )
 ARCHIVE_LAG_SECONDS = Gauge("vigil_archive_lag_seconds", "Age of the oldest fact not yet archived", registry=REGISTRY)
+ALERTS = Gauge("vigil_alerts", "What the watchman's last round found, by kind", ["kind"], registry=REGISTRY)
+CASES_RESTORED = Counter(
+    "vigil_cases_restored", "Cases that Temporal had lost and that were started anew", registry=REGISTRY
+)
 WATCHMAN_LAST_RUN = Gauge(
     "vigil_watchman_last_run_timestamp_seconds", "When the watchman last ended", registry=REGISTRY
 )

@@ -5,11 +5,11 @@ class StoreError(Exception):
     """Base of the errors that `store` raises on purpose."""
 
 
-class StoreAway(StoreError):  # noqa: N818 - reads as what happened
+class StoreAway(StoreError):
     """PostgreSQL cannot be reached, or does not answer in time. Try again later; nothing is known to be lost."""
 
 
-class StoreFault(StoreError):  # noqa: N818 - reads as what happened
+class StoreFault(StoreError):
     """PostgreSQL refused what it was asked. Trying again will not help until the cause is gone.
 
     Its own text is left out on purpose: it quotes values of the row. `sqlstate` and `constraint` name what went wrong.
@@ -24,25 +24,25 @@ class StoreFault(StoreError):  # noqa: N818 - reads as what happened
         )
 
 
-class SchemaUnknown(StoreError):  # noqa: N818 - reads as what happened
+class SchemaUnknown(StoreError):
     """The database was migrated by a newer release than this one."""
 
 
-class KeyReused(StoreError):  # noqa: N818 - reads as what happened
+class KeyReused(StoreError):
     """An idempotency key came again with another request."""
 
 
-class SignoffRefused(StoreError):  # noqa: N818 - reads as what happened
+class SignoffRefused(StoreError):
     """A second signature cannot be taken; the sentence says why."""
 
 
-class SpoolFull(StoreError):  # noqa: N818 - reads as what happened
+class SpoolFull(StoreError):
     """The spool holds as much as it may: PostgreSQL was away for too long."""
 
 
-class PublicationBroken(StoreError):  # noqa: N818 - reads as what happened
+class PublicationBroken(StoreError):
     """What a case hands over does not fit together: its facts are not the last ones up to its `n`, each said once."""
 
 
-class CursorInvalid(StoreError):  # noqa: N818 - reads as what happened
+class CursorInvalid(StoreError):
     """A page was asked for with a cursor that no earlier page gave."""

@@ -382,7 +382,7 @@ async def test_a_sweep_brings_orders_cancellations_and_what_is_missing(here: Wor
         fhir_patient(here.patient_id),
     ]
     await here.post("orders", {"resources": planted})
-    intake = Intake(here.outside, {"merid": "meridian-ppo"})
+    intake = Intake(here.outside, lambda: {"merid": "meridian-ppo"})
     sweep = await intake.sweep_orders(here.practice.id, NOW - timedelta(days=1), now=NOW)
     assert [(one.number, one.source, one.patient.id) for one in sweep.orders] == [("ORD-1", "nextgen", here.patient_id)]
     assert sweep.cancelled == ("ORD-2",)

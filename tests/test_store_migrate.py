@@ -47,11 +47,12 @@ async def test_a_database_of_a_newer_release_is_left_alone(postgres_url: str) ->
     await migrate(postgres_url)
     connection = await asyncpg.connect(postgres_url)
     try:
+        held = await connection.fetchval("SELECT version_num FROM alembic_version")
         await connection.execute("UPDATE alembic_version SET version_num = '9999'")
         with pytest.raises(SchemaUnknown, match="newer release"):
             await migrate(postgres_url)
         assert await connection.fetchval("SELECT version_num FROM alembic_version") == "9999"
-        await connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        await connection.execute("UPDATE alembic_version SET version_num = $1", held)
     finally:
         await connection.close()
 

@@ -22,7 +22,7 @@ _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}(?=$|T)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
-class NotFhir(ValueError):  # noqa: N818 - reads as what was found
+class NotFhir(ValueError):
     """A body is no FHIR JSON object. The message says what it is instead, without its content."""
 
 
