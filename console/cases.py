@@ -105,7 +105,7 @@ def case_at(api: Api, case_id: str, at: datetime | None) -> tuple[Case, CaseView
 
 def read_facts(answer: Json) -> Sequence[Fact]:
     """The facts in an answer of the API."""
-    return _FACTS.validate_python(answer["facts"])
+    return _FACTS.validate_python(answer["items"])
 
 
 def retract(api: Api, case_id: str, n: int, *, reason: str | None, signoff: str | None) -> str:

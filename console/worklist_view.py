@@ -11,7 +11,7 @@ from console.words import URGENCY_STYLES, plain, short_moment, slack_style, slac
 from domain.base import Turn
 from domain.view import CaseView
 
-TABLE_FROM = 110
+TABLE_FROM = 150
 """The least number of columns for the table."""
 
 _TURN_STYLES = {
@@ -52,14 +52,14 @@ def _table(listed: Sequence[CaseView], now: datetime, zone: tzinfo) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     for name, justify in (("Slack", "right"), ("Urgency", "left"), ("Turn", "left")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("Patient", no_wrap=True, max_width=22, overflow="ellipsis")
+    table.add_column("Patient", no_wrap=True, max_width=20, overflow="ellipsis")
     table.add_column("Payer", no_wrap=True)
-    table.add_column("Service", no_wrap=True, max_width=22, overflow="ellipsis")
+    table.add_column("Service", no_wrap=True, max_width=18, overflow="ellipsis")
     table.add_column("Stage", no_wrap=True)
-    table.add_column("Why", ratio=1)
+    table.add_column("Why", ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("Due", no_wrap=True)
     table.add_column("Held by", no_wrap=True, max_width=14, overflow="ellipsis")
-    table.add_column("Case", no_wrap=True, style="dim")
+    table.add_column("Order", no_wrap=True, style="dim")
     for view in listed:
         slack = slack_of(view, now)
         table.add_row(
@@ -73,7 +73,7 @@ def _table(listed: Sequence[CaseView], now: datetime, zone: tzinfo) -> Table:
             Text(view.why),
             Text(short_moment(view.binding.due, zone) if view.binding else "-"),
             Text(_holder(view)),
-            Text(short_id(view.case_id)),
+            Text(view.order_number),
         )
     return table
 
@@ -89,17 +89,10 @@ def _blocks(listed: Sequence[CaseView], now: datetime, zone: tzinfo) -> Group:
         first.append(f"  {view.patient_family_name}, {view.patient_given_name}", style="bold")
         due = f"due {short_moment(view.binding.due, zone)}" if view.binding else "no clock"
         held = f" · held by {_holder(view)}" if _holder(view) else ""
-        second = (
-            f"{', '.join(view.services)} · {view.payer} · {plain(view.stage)} · {due}{held} · {short_id(view.case_id)}"
-        )
+        second = f"{', '.join(view.services)} · {view.payer} · {plain(view.stage)} · {due}{held} · {view.order_number}"
         lines += [first, Text(f"{'':>12}{second}"), Text(f"{'':>12}{view.why}", style="dim")]
     return Group(*lines)
 
 
 def _holder(view: CaseView) -> str:
     return (view.owner or "").removeprefix("person:")
-
-
-def short_id(case_id: str) -> str:
-    """The beginning of a case's id, which `vigil case` takes too where it is unmistakable."""
-    return case_id[:13]
