@@ -5,6 +5,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
@@ -28,6 +29,7 @@ from domain.facts import ActionBegun, ActionEnded, Fact
 from domain.view import CaseView, TaskView
 
 WIDE_FROM = 100
+_INDENT, _DEEPER = (0, 0, 0, 2), (0, 0, 0, 4)
 
 
 def case_view(case: Case, view: CaseView, now: datetime, width: int, *, every_fact: bool = False) -> RenderableType:
@@ -109,18 +111,25 @@ def _keys_blocks(rows: tuple[Compared, ...]) -> Group:
     return Group(*lines)
 
 
-def _clocks(view: CaseView, now: datetime, zone: ZoneInfo, width: int) -> Group:
-    shown: list[Text] = []
+def _clocks(view: CaseView, now: datetime, zone: ZoneInfo, width: int) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
     for clock in view.clocks:
         left = slack(clock, now)
         binds = view.binding is not None and clock.key == view.binding.key
-        line = Text("▸ " if binds else "  ", style="bold")
-        line.append(bar(clock.started_at, clock.due, clock.paused_since or now, 16 if width >= WIDE_FROM else 8))
-        line.append(f" {slack_text(left):>11}", style=slack_style(left))
-        line.append(f"  {short_moment(clock.due, zone)}  {clock.label}", style="bold" if binds else "")
-        line.append(_clock_notes(clock), style="dim")
-        shown.append(line)
-    return Group(*shown)
+        used = bar(clock.started_at, clock.due, clock.paused_since or now, 16 if width >= WIDE_FROM else 6)
+        what = Text(clock.label, style="bold" if binds else "")
+        what.append(_clock_notes(clock), style="dim")
+        table.add_row(
+            Text(f"{'▸' if binds else ' '} {used}"),
+            Text(slack_text(left), style=slack_style(left)),
+            f"{clock.due.astimezone(zone):%Y-%m-%d %H:%M}",
+            what,
+        )
+    return table
 
 
 def _clock_notes(clock: Clock) -> str:
@@ -131,14 +140,16 @@ def _clock_notes(clock: Clock) -> str:
 
 def _task(task: TaskView, now: datetime, zone: ZoneInfo) -> Group:
     left = task.due - now
-    first = Text(f"  {task.title}", style="bold")
-    second = Text(f"    for {task.turn}, due {short_moment(task.due, zone)} (")
+    first = Text(task.title, style="bold")
+    second = Text(f"for {task.turn}, due {short_moment(task.due, zone)} (")
     second.append(slack_text(left), style=slack_style(left))
     held = f", held by {task.held_by.removeprefix('person:')}" if task.held_by else ", held by nobody"
     until = f" until {short_moment(task.held_until, zone)}" if task.held_until else ""
     second.append(f"){held}{until}")
-    steps = [Text(f"    ☐ {step}") for step in task.checklist]
-    return Group(first, second, *steps, Text(f"    task {task.task}", style="dim"))
+    steps = [Text(f"☐ {step}") for step in task.checklist]
+    return Group(
+        Padding(first, _INDENT), *(Padding(line, _DEEPER) for line in (second, *steps, Text(task.task, style="dim")))
+    )
 
 
 def _timeline(case: Case, zone: ZoneInfo, *, every_fact: bool) -> Table:

@@ -154,4 +154,11 @@ def _plan(case: Case, asked: Order | None, track: Track) -> Compared:
         wrong = "the answer names another member"
     elif verified is not None and verified.status != "active":
         wrong = f"the coverage is {verified.status.value.replace('_', ' ')}"
-    return Compared("plan", said, requested, member or UNSAID, verified.status.value if verified else UNSAID, wrong)
+    return Compared(
+        "plan",
+        said,
+        requested,
+        member or UNSAID,
+        f"coverage {verified.status.value.replace('_', ' ')}" if verified else UNSAID,
+        wrong,
+    )

@@ -85,7 +85,14 @@ class Machine:
         """Start the embedded PostgreSQL, unless the settings name another one. Raises `ServerNotStarted`."""
         if self.settings.database_url is None:
             server = PostgresServer(self.settings)
-            await server.start()
+            starting = asyncio.create_task(server.start())
+            try:
+                await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                # Part of the start runs in a thread, which nothing cancels: let it end, and stop what it started.
+                await starting
+                self._postgres = server
+                raise
             self._postgres = server
 
     async def start_temporal(self) -> None:

@@ -171,7 +171,7 @@ def decision_text(decision: Decision) -> str:
     for line in decision.lines:
         units = f", {line.units} units" if line.units is not None else ""
         until = f", until {line.valid_to}" if line.valid_to else ""
-        reasons = "; ".join(" ".join(filter(None, (r.code, r.text))) for r in line.reasons)
+        reasons = "; ".join(" ".join(filter(None, (r.code, r.text))).rstrip(".") for r in line.reasons)
         lines.append(f"line {line.line} {plain(line.decision)}{units}{until}{' - ' + reasons if reasons else ''}")
     asks = (
         f" Asks for: {'; '.join(r.text or r.code or '?' for ask in decision.asks for r in ask.what)}."

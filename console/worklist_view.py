@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +15,7 @@ from domain.view import CaseView
 TABLE_FROM = 150
 """The least number of columns for the table."""
 
+_INDENT = (0, 0, 0, 12)
 _TURN_STYLES = {
     Turn.VIGIL: "dim",
     Turn.PAYER: "cyan",
@@ -79,7 +81,7 @@ def _table(listed: Sequence[CaseView], now: datetime, zone: tzinfo) -> Table:
 
 
 def _blocks(listed: Sequence[CaseView], now: datetime, zone: tzinfo) -> Group:
-    lines: list[Text] = []
+    lines: list[RenderableType] = []
     for view in listed:
         slack = slack_of(view, now)
         first = Text()
@@ -90,7 +92,7 @@ def _blocks(listed: Sequence[CaseView], now: datetime, zone: tzinfo) -> Group:
         due = f"due {short_moment(view.binding.due, zone)}" if view.binding else "no clock"
         held = f" · held by {_holder(view)}" if _holder(view) else ""
         second = f"{', '.join(view.services)} · {view.payer} · {plain(view.stage)} · {due}{held} · {view.order_number}"
-        lines += [first, Text(f"{'':>12}{second}"), Text(f"{'':>12}{view.why}", style="dim")]
+        lines += [first, Padding(Text(second), _INDENT), Padding(Text(view.why, style="dim"), _INDENT)]
     return Group(*lines)
 
 
