@@ -20,6 +20,7 @@ activity that uses `for_practice`.
 """
 
 import dataclasses
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ from runtime.keys import KeyRing, lengthed
 ENCODING = b"binary/vigil-aes256gcm"
 CASE_PREFIX = "case-"
 _CASE_ID_LENGTH = 31
+_STARTED_AT = re.compile(r"-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z$")
 _KEY, _PRACTICE, _WORKFLOW = "vigil-key", "vigil-practice", "vigil-workflow"
 # Far more than a worker caches (1,000): a case in the cache must not be forgotten here.
 _REMEMBERED_CASES = 50_000
@@ -212,5 +214,8 @@ def _associated(key_id: str, owner: str, workflow_id: str) -> bytes:
 def _same_workflow(*, made_for: str, found_in: str | None) -> bool:
     if not made_for or found_in is None:
         return True  # one side has no workflow: the codec server, an asynchronous completion
-    # A schedule seals its input for the id that it was configured with; the server appends the time of each start.
-    return found_in == made_for or (not made_for.startswith(CASE_PREFIX) and found_in.startswith(f"{made_for}-"))
+    # A schedule seals its input for the id that it was configured with. The server appends the time of each start, and
+    # hands the result of the last start to the next one.
+    return found_in == made_for or (
+        not made_for.startswith(CASE_PREFIX) and _STARTED_AT.sub("", found_in) == _STARTED_AT.sub("", made_for)
+    )

@@ -195,7 +195,7 @@ def payloads_in(message: object) -> list[Payload]:
     return found
 
 
-async def test_a_schedule_starts_its_workflow_with_its_sealed_input(
+async def test_a_schedule_starts_its_workflow_with_its_sealed_input_and_its_last_result(
     server: tuple[TemporalServer, Settings], keyring: KeyRing
 ) -> None:
     _, settings = server
@@ -212,11 +212,15 @@ async def test_a_schedule_starts_its_workflow_with_its_sealed_input(
             trigger_immediately=True,
         )
         started: list[str] = []
-        while not started:
-            actions = [taken.action for taken in (await schedule.describe()).info.recent_actions]
-            started = [a.workflow_id for a in actions if isinstance(a, ScheduleActionExecutionStartWorkflow)]
-        assert started[0].startswith("watchman-")
-        assert await client.get_workflow_handle(started[0]).result() == f"child saw {MARKER}"
+        for rounds in (1, 2):  # the second start is handed the result of the first one
+            while len(started) < rounds:
+                actions = [taken.action for taken in (await schedule.describe()).info.recent_actions]
+                started = [a.workflow_id for a in actions if isinstance(a, ScheduleActionExecutionStartWorkflow)]
+            assert started[-1].startswith("watchman-")
+            assert await client.get_workflow_handle(started[-1]).result() == f"child saw {MARKER}"
+            if rounds == 1:
+                await asyncio.sleep(1)  # its id has seconds
+                await schedule.trigger()
         await schedule.delete()
 
 
