@@ -35,7 +35,7 @@ PROBLEMS: dict[int | str, dict[str, object]] = {
 class Links(Frozen):
     """Where a person goes on."""
 
-    case: str = Field(examples=["/v1/cases/case-aaaaaaaaaaaaaaaaaaaaaaaaaa"])
+    case: str = Field(examples=["http://127.0.0.1:8080/v1/cases/case-aaaaaaaaaaaaaaaaaaaaaaaaaa"])
     temporal: str = Field(description="The case's history in the Temporal Web UI.")
 
 
@@ -85,7 +85,7 @@ def case_path(case_id: str) -> str:
     return f"/v1/cases/{case_id}"
 
 
-def case_answer(settings: Settings, namespace: str, view: CaseView, now: datetime) -> CaseAnswer:
+def case_answer(settings: Settings, namespace: str, view: CaseView, now: datetime, base_url: str) -> CaseAnswer:
     """A case's row as the doors show it."""
     slack = int((view.binding.due - now).total_seconds() // 60) if view.binding else None
     ui = f"http://127.0.0.1:{settings.ui_port}/namespaces/{namespace}/workflows/{view.case_id}"
@@ -93,14 +93,14 @@ def case_answer(settings: Settings, namespace: str, view: CaseView, now: datetim
         **{name: getattr(view, name) for name in CaseView.model_fields},
         workflow_id=view.case_id,
         slack_minutes=slack,
-        links=Links(case=case_path(view.case_id), temporal=ui),
+        links=Links(case=base_url + case_path(view.case_id), temporal=ui),
     )
 
 
 def shown(caller: Caller, view: CaseView) -> CaseAnswer:
     """A case's row for a caller, at this moment."""
     services = caller.services
-    return case_answer(services.settings, services.client.namespace, view, services.clock())
+    return case_answer(services.settings, services.client.namespace, view, services.clock(), caller.base_url)
 
 
 def reported(caller: Caller, standing: Standing) -> ReportAnswer:

@@ -40,6 +40,8 @@ class Caller:
     services: Services
     key: str | None = None
     """The request's Idempotency-Key."""
+    base_url: str = ""
+    """How the caller reached us: links begin with it."""
 
     @property
     def practice(self) -> str:
@@ -104,7 +106,9 @@ async def authenticate(request: Request) -> Caller:
             "Send a valid token as `Authorization: Bearer …`. Tokens expire; ask an operator for a new one.",
             headers={"WWW-Authenticate": 'Bearer realm="vigil"'},
         )
-    caller = Caller(principal, request.state.request_id, services_of(request), _key(request))
+    caller = Caller(
+        principal, request.state.request_id, services_of(request), _key(request), str(request.base_url).rstrip("/")
+    )
     request.state.caller = caller
     return caller
 

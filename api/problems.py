@@ -46,7 +46,7 @@ class ProblemDetails(BaseModel):
     errors: tuple[FieldProblem, ...] = ()
 
 
-class Problem(Exception):  # noqa: N818 - the standard's own word
+class Problem(Exception):
     """Ends a request with a problem."""
 
     def __init__(

@@ -37,11 +37,11 @@ _MISSING = {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}
 _ENGINE = "The case engine"
 
 
-class CaseIsClosed(Exception):  # noqa: N818 - reads as what happened
+class CaseIsClosed(Exception):
     """The case has ended: its truth is the archive."""
 
 
-class Unplanned(Exception):  # noqa: N818 - reads as what happened
+class Unplanned(Exception):
     """The case is kept, but no worker has looked at it in time: it will be planned as soon as one is free."""
 
 
@@ -55,6 +55,7 @@ class Cases:
         self._database = database
         self._clients: dict[str, Client] = {}
         self._owners: OrderedDict[str, str] = OrderedDict()
+        self._connected = False
 
     async def open(self, case_id: str, fact: OrderReceived) -> Standing:
         """Open the case of an order, or join the one that runs; the answer is where it stands.
@@ -64,6 +65,7 @@ class Cases:
             Unplanned: it is open, and no worker has planned it in time.
             Problem: the case is of an order with other content, or Temporal is away.
         """
+        await self._connect()
         try:
             standing = await open_case(self._client, self._settings, self._keyring, fact)
         except CaseOver:
@@ -84,6 +86,7 @@ class Cases:
 
         Raises `Problem`: the case refuses it, is closed, or cannot be reached.
         """
+        await self._connect()
         handle = self._handle(practice, case_id)
         try:
             async with asyncio.timeout(_REPORT_SECONDS):
@@ -102,6 +105,7 @@ class Cases:
 
     async def notice(self, practice: str, case_id: str, facts: Sequence[Fact]) -> bool:
         """Tell a case what a system reported; False where the case is over. Raises `Problem` where Temporal is away."""
+        await self._connect()
         try:
             return await tell_case(self._client, practice, case_id, facts)
         except RPCError as error:
@@ -126,6 +130,7 @@ class Cases:
         known = self._owners.get(case_id)
         if known is not None:
             return known
+        await self._connect()
         try:
             found = await self._client.get_workflow_handle(case_id).describe(rpc_timeout=_ASK)
         except RPCError as error:
@@ -144,7 +149,18 @@ class Cases:
         except (RPCError, RuntimeError):
             return False
 
+    async def _connect(self) -> None:
+        """Connect a client that was made while Temporal was away. Later failures are the calls' own."""
+        if self._connected:
+            return
+        try:
+            await self._client.service_client.check_health(timeout=timedelta(seconds=3))
+        except (RPCError, RuntimeError):  # the SDK's words for "it cannot be reached"
+            raise away(_ENGINE) from None
+        self._connected = True
+
     async def _ask(self, practice: str, case_id: str, query: str, kind: Any) -> Any:
+        await self._connect()
         try:
             return await self._handle(practice, case_id).query(query, result_type=kind, rpc_timeout=_ASK)
         except RPCError as error:

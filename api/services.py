@@ -52,6 +52,7 @@ class Services:
     database: Database
     documents: Documents
     tokens: Tokens
+    spool: Spool
     audit: AuditTrail
     idempotency: Idempotency
     signoffs: Signoffs
@@ -82,6 +83,7 @@ class Services:
             database=database,
             documents=Documents.at(settings.documents_url, settings.home_path / "documents", keyring),
             tokens=Tokens(database),
+            spool=spool,
             audit=AuditTrail(database, spool),
             idempotency=Idempotency(database, keyring),
             signoffs=Signoffs(database, keyring),
@@ -136,5 +138,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
         services = Services.of(settings, keyring, practices, client, database)
+        stack.callback(services.spool.close)
         await stack.enter_async_context(services.kept())
         yield services

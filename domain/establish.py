@@ -63,7 +63,7 @@ from domain.rules.submission import trace_of
 _ALWAYS = {"accept", "self_pay"}
 
 
-class WrongResult(ValueError):  # noqa: N818 - reads as what happened
+class WrongResult(ValueError):
     """A form that a task or a case does not take. The sentence says what to do; `fields` names what it is about."""
 
     def __init__(self, sentence: str, fields: tuple[str, ...] = ()) -> None:
