@@ -181,7 +181,6 @@ def case(
     action: Annotated[str | None, typer.Argument(help="retract")] = None,
     n: Annotated[int | None, typer.Argument(help="Which fact.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why the fact is taken back.")] = None,
-    signoff: Annotated[str | None, typer.Option(help="The first operator's signature, to give the second.")] = None,
     at: Annotated[str | None, typer.Option(help="As it was known then: 2026-03-02T14:00:00Z.")] = None,
     facts: Annotated[bool, typer.Option("--facts", help="Every fact, Vigil's own steps too.")] = False,
     url: Url = None,
@@ -196,9 +195,9 @@ def case(
     with _api(url, token) as api:
         found = find_case(api, case_id)
         if action is not None:
-            if action != "retract" or n is None or (not reason and not signoff):
+            if action != "retract" or n is None or not reason:
                 raise CommandFailed("Say which fact and why: vigil case ID retract N --reason TEXT", code=2)
-            typer.echo(retract(api, found, n, reason=reason, signoff=signoff))
+            typer.echo(retract(api, found, n, reason))
             return
         folded, row, now = case_at(api, found, _instant(at))
     if as_json:

@@ -25,7 +25,7 @@ from console.words import (
 )
 from domain.case import Case
 from domain.clocks import Clock, slack
-from domain.facts import ActionBegun, ActionEnded, Fact
+from domain.facts import ActionBegun, ActionEnded, Fact, FactRetracted
 from domain.view import CaseView, TaskView
 
 WIDE_FROM = 100
@@ -158,12 +158,16 @@ def _timeline(case: Case, zone: ZoneInfo, *, every_fact: bool) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
     left_out = 0
+    gone = {case.sources.get(fact.retracted): fact.n for fact in case.facts if isinstance(fact, FactRetracted)}
     for fact in case.facts:
         if not every_fact and _is_own_step(fact):
             left_out += 1
             continue
         who = "" if fact.by == "vigil" else f"  [{fact.by}]"
-        table.add_row(str(fact.n), short_moment(fact.occurred_at, zone), Text(f"{sentence(fact)}{who}"))
+        told = Text(f"{sentence(fact)}{who}", style="strike dim" if fact.n in gone else "")
+        if fact.n in gone:
+            told.append(f"  (taken back by {gone[fact.n]})", style="not strike")
+        table.add_row(str(fact.n), short_moment(fact.occurred_at, zone), told)
     if left_out:
         table.add_row("", "", Text(f"{left_out} steps of Vigil's own are left out; --facts shows them.", style="dim"))
     return table

@@ -1,29 +1,54 @@
 """`vigil order`, `vigil worklist`, `vigil case`: what staff and operators ask the API, and how it is shown."""
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from console.client import Api, Json
 from console.errors import CommandFailed
 from console.files import is_fhir, read_json
+from console.words import plain
 from domain.case import Case, replay
-from domain.facts import AnyFact, Fact
+from domain.facts import AnyFact
 from domain.plan import Plan
 from domain.view import CaseView
 from domain.view import view as row_of
 
 _CASE_ID = re.compile(r"case-[a-z2-7]{26}")
-_FACTS: TypeAdapter[tuple[Fact, ...]] = TypeAdapter(tuple[AnyFact, ...])
 _PAGE = "200"
 
 
-class Listed(CaseView):
-    """A case as the API lists it; what a newer API says beside it is left aside."""
+class _Answer(BaseModel):
+    """An answer of the API, as far as this release knows it; what a newer one says beside it is left aside."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Listed(CaseView):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Page(_Answer):
+    items: tuple[_Listed, ...]
+
+
+class _Facts(_Answer):
+    items: tuple[AnyFact, ...]
+
+
+class _Planned(_Answer):
+    plan: Json
+
+
+class _Retraction(_Answer):
+    status: Literal["waiting", "retracted"]
+    kind: str
+    expires_at: datetime
+
+
+_A = TypeVar("_A", bound=BaseModel)
 
 
 def post_order(api: Api, file: str, source: str) -> Json:
@@ -61,7 +86,7 @@ def worklist(api: Api, **filters: str | None) -> tuple[list[CaseView], Json]:
     if owner is not None and ":" not in owner:
         filters["owner"] = f"person:{owner}"
     answer: Json = api.get("/v1/worklist", limit=_PAGE, **filters)
-    return [_listed(item) for item in answer["items"]], answer
+    return list(_read(_Page, answer).items), answer
 
 
 def find_case(api: Api, wanted: str) -> str:
@@ -74,8 +99,7 @@ def find_case(api: Api, wanted: str) -> str:
         return wanted
     found: dict[str, str] = {}
     for path, query in (("/v1/cases", {"q": wanted}), ("/v1/worklist", {"limit": _PAGE})):
-        for item in api.get(path, **query)["items"]:
-            one = _listed(item)
+        for one in _read(_Page, api.get(path, **query)).items:
             if one.case_id.startswith(wanted) or one.order_number == wanted:
                 found[one.case_id] = one.order_number
     if len(found) == 1:
@@ -91,44 +115,35 @@ def case_at(api: Api, case_id: str, at: datetime | None) -> tuple[Case, CaseView
     Raises:
         CommandFailed: there is no such case, or it had not begun by then.
     """
-    facts = read_facts(api.get(f"/v1/cases/{case_id}/facts"))
+    facts = _read(_Facts, api.get(f"/v1/cases/{case_id}/facts")).items
     if at is None:
-        row = _listed(api.get(f"/v1/cases/{case_id}"))
+        row = _read(_Listed, api.get(f"/v1/cases/{case_id}"))
         return replay(case_id, facts), row, datetime.now(UTC)
     known = [fact for fact in facts if (fact.recorded_at or fact.occurred_at) <= at]
     if not known:
         raise CommandFailed(f"Case {case_id} had not begun by {at:%Y-%m-%d %H:%M} UTC.")
     case = replay(case_id, known)
-    planned = Plan.model_validate(_plan(api.get(f"/v1/cases/{case_id}/plan", at=at.isoformat())))
+    said = _read(_Planned, api.get(f"/v1/cases/{case_id}/plan", at=at.isoformat())).plan
+    planned = _read(Plan, {name: value for name, value in said.items() if name in Plan.model_fields})
     return case, row_of(case, planned, at), at
 
 
-def read_facts(answer: Json) -> Sequence[Fact]:
-    """The facts in an answer of the API."""
-    return _FACTS.validate_python(answer["items"])
-
-
-def retract(api: Api, case_id: str, n: int, *, reason: str | None, signoff: str | None) -> str:
-    """Sign that a fact is taken back: first with a reason, then, as another operator, with the first's `signoff`."""
-    body = {"n": n, "reason": reason} if signoff is None else {"n": n, "signoff": signoff}
-    answer: Json = api.post(f"/v1/cases/{case_id}/retract", body)
-    if answer["state"] == "retracted":
-        return f"Fact {n} ({answer['kind']}) is taken back."
+def retract(api: Api, case_id: str, n: int, reason: str) -> str:
+    """Sign that a fact is taken back; it is when a second operator signs the same. The answer says how it stands."""
+    answer = _read(_Retraction, api.post(f"/v1/cases/{case_id}/retract", {"n": n, "reason": reason}))
+    if answer.status == "retracted":
+        return f"Fact {n} ({plain(answer.kind)}) is taken back."
     return (
-        f"Fact {n} ({answer['kind']}) is to be taken back. Another operator signs, by {answer['expires_at']}, with:\n"
-        f"  vigil case {case_id} retract {n} --signoff {answer['signoff']}"
+        f"Fact {n} ({plain(answer.kind)}) is to be taken back. By {answer.expires_at:%Y-%m-%d %H:%M} UTC another operator "
+        "must sign it: the same command with a token of their own."
     )
 
 
-def _listed(item: Json) -> CaseView:
+def _read(shape: type[_A], answer: object) -> _A:
     try:
-        return Listed.model_validate(item)
+        return shape.model_validate(answer)
     except ValidationError:
+        # `from None`: the cause quotes values.
         raise CommandFailed(
             "The API answers in a shape that this command does not know. Is it another release?"
         ) from None
-
-
-def _plan(answer: Json) -> Json:
-    # What a newer API says beside it is left aside.
-    return {name: value for name, value in answer["plan"].items() if name in Plan.model_fields}

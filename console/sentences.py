@@ -74,7 +74,7 @@ def _early(fact: Fact) -> str | None:
         case CaseClosed():
             return f"Case closed: {plain(fact.reason)}."
         case FactRetracted():
-            return f"Fact {fact.retracted} taken back: {fact.reason} Signed by {fact.signed_by}."
+            return f"An earlier fact taken back: {fact.reason.rstrip('.')}. Signed by {fact.signed_by}."
         case PolicyPinned():
             return f"Rules of {fact.policy.name} pinned (edition {fact.policy.digest[:12]})."
         case PolicyMissing():

@@ -22,6 +22,7 @@ from domain.facts import (
     KNOWN,
     ActionBegun,
     AppointmentChanged,
+    FactRetracted,
     NoteAdded,
     OrderChanged,
     UnknownFact,
@@ -203,6 +204,17 @@ def test_every_kind_of_fact_has_a_sentence() -> None:
 def test_a_kind_of_a_later_release_is_named() -> None:
     fact = UnknownFact(kind="telepathy_received", occurred_at=MONDAY, by="system:x", source_id="later")
     assert sentence(fact) == "Telepathy received (not known to this release)."
+
+
+def test_a_fact_that_was_taken_back_is_marked() -> None:
+    note = said(NoteAdded, "note", by="person:ada", text="Wrong case.")
+    back = said(
+        FactRetracted, "back", by="person:ada", retracted="note", reason="Other patient.", signed_by="person:bob"
+    )
+    case = with_facts(case_of(order()), [note, back], MONDAY)
+    text = one_line(shown(case_view(case, row(case), MONDAY, 120), 120))
+    assert "Note: Wrong case. [person:ada] (taken back by 3)" in text
+    assert "An earlier fact taken back: Other patient. Signed by person:bob." in text
 
 
 def test_a_note_is_shown_as_written() -> None:
