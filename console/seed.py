@@ -11,7 +11,7 @@ import httpx
 from console.client import problem_text
 from console.errors import CommandFailed
 from console.seed_chart import planting
-from console.seed_day import PRACTICE, Planned, the_day
+from console.seed_day import Planned, the_day
 from console.world import World
 from domain.order import Order
 from runtime.practices import Practice
@@ -23,42 +23,52 @@ _MARKER = "seed.json"
 
 
 class Seed:
-    """What was seeded into this home, and when. The moment is kept first: a seeding that was cut off goes on the same."""
+    """How far this home is seeded. The moment is kept first: a seeding that was cut off goes on with the same day."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / _MARKER
 
     @property
+    def planted(self) -> bool:
+        """Whether charts and visits are in the simulated EHR."""
+        return bool(self._read().get("planted"))
+
+    @property
     def done(self) -> bool:
-        """Whether the day is there."""
+        """Whether the whole day is there."""
         return bool(self._read().get("done"))
 
-    def moment(self) -> datetime:
-        """The moment that the day's dates are counted from: of the first try."""
-        held = self._read().get("at")
-        if held is not None:
-            return datetime.fromisoformat(held)
-        now = datetime.now(UTC).replace(microsecond=0)
-        write_private(self._path, json.dumps({"at": now.isoformat(), "done": False}))
-        return now
+    def day(self, practice: Practice) -> tuple[Planned, ...]:
+        """The day, counted from the moment of the first try."""
+        return the_day(self._moment(), practice.time_zone)
+
+    async def plant(self, world: World, practice: Practice) -> None:
+        """Put the day's charts and visits into the simulated EHR, once. Raises `CommandFailed`."""
+        if self.planted:
+            return
+        if "at" in self._read():
+            await world.forget(practice.id)  # cut off on the way: what is there already would be refused
+        day = self.day(practice)
+        await world.plant(practice.id, planting(day, self._moment(), practice.time_zone))
+        self._note(planted=True)
 
     def finish(self) -> None:
         """Note that everything is there."""
-        write_private(self._path, json.dumps({"at": self.moment().isoformat(), "done": True}))
+        self._note(done=True)
+
+    def _moment(self) -> datetime:
+        if "at" not in self._read():
+            self._note(at=datetime.now(UTC).replace(microsecond=0).isoformat())
+        return datetime.fromisoformat(self._read()["at"])
+
+    def _note(self, **what: str | bool) -> None:
+        write_private(self._path, json.dumps({**self._read(), **what}) + "\n")
 
     def _read(self) -> dict[str, Any]:
         if not self._path.exists():
             return {}
         found: dict[str, Any] = json.loads(self._path.read_text())
         return found
-
-
-async def plant_charts(world: World, practice: Practice, seed: Seed) -> tuple[Planned, ...]:
-    """Put the day's charts and visits into the simulated EHR; the answer is the day. Raises `CommandFailed`."""
-    now = seed.moment()
-    day = the_day(now, practice.time_zone)
-    await world.plant(PRACTICE, planting(day, now, practice.time_zone))
-    return day
 
 
 async def post_orders(url: str, token: str, day: tuple[Planned, ...]) -> list[str]:

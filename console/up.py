@@ -14,7 +14,7 @@ from console.client import api_url
 from console.home import TOKEN_FILE, prepare_home, prepare_secrets, saved_token
 from console.machine import Machine
 from console.policies import policies_in
-from console.seed import Seed, plant_charts, post_orders
+from console.seed import Seed, post_orders
 from console.seed_day import PRACTICE, SOURCE
 from console.steps import Steps
 from console.welcome import welcome
@@ -131,8 +131,11 @@ class _Start:
         if self._machine.sandbox is None:
             self._steps.say(f"The outside world is at {self._settings.sandbox_url}; no sandbox is started.")
             return
-        with self._steps.step("Sandbox: simulated payers, EHR, messaging"):
+        with self._steps.step("Sandbox: simulated payers, EHR with charts, messaging"):
             await self._machine.start(self._machine.sandbox, self._http)
+            practice = self._practices.get(PRACTICE)
+            if practice is not None:
+                await self._seed.plant(self._world, practice)
             await self._world.prepare(self._practices.values())
 
     async def _bring_up_to_date(self, database: Database) -> None:
@@ -156,11 +159,10 @@ class _Start:
         practice = self._practices.get(PRACTICE)
         if self._seed.done or self._machine.sandbox is None or practice is None:
             return
-        with self._steps.step(f"A day of {practice.name}: orders, charts and visits"):
+        with self._steps.step(f"A day of {practice.name}, by the API"):
             until = datetime.now(UTC) + _SEED_TOKEN_LIFE
             intake = await Tokens(database).issue(PRACTICE, Role.INTAKE, "seed", expires_at=until, label="vigil up")
-            day = await plant_charts(self._world, practice, self._seed)
-            await post_orders(api_url(self._settings), intake.secret, day)
+            await post_orders(api_url(self._settings), intake.secret, self._seed.day(practice))
             await Tokens(database).revoke(PRACTICE, intake.token.id)
             self._seed.finish()
 

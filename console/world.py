@@ -35,6 +35,10 @@ class World:
             secret = self._settings.secret(f"{practice.id}.check_in").get_secret_value()
             await self._control("PATCH", f"{practice.id}/settings", {"clearwave_secret": secret})
 
+    async def forget(self, practice: str) -> None:
+        """Let the sandbox forget all that it knows of a practice. Raises `CommandFailed`."""
+        await self._control("POST", f"{practice}/reset")
+
     async def plant(self, practice: str, planting: Json) -> None:
         """Put resources, visits and documents into the practice's EHR. Raises `CommandFailed`."""
         await self._control("POST", f"{practice}/orders", planting)

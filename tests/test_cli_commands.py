@@ -1,16 +1,18 @@
 """Commands that need no server: read, preview, policy, keys; and what they say when something is wrong."""
 
+import asyncio
 import json
 import re
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
 from activities.sweep import UNREADABLE
-from activities.watch import CASES_RESTORED
 from activities.watch_alerts import (
     ARCHIVE_LAG,
     DATABASE_AWAY,
@@ -22,10 +24,15 @@ from activities.watch_alerts import (
     UNRESTORABLE,
 )
 from cli import app
+from console.errors import CommandFailed
+from console.seed import Seed
 from console.seed_chart import planting
 from console.seed_day import the_day
+from console.world import World
 from domain.order import Category, Urgency
 from runtime.metrics import REGISTRY
+from runtime.practices import load_practices
+from runtime.settings import Settings
 from tests.builders import order
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -265,8 +272,27 @@ def test_the_runbook_has_a_page_on_every_alert_and_names_real_metrics() -> None:
     kinds.add(UNREADABLE)
     assert {kind.replace("_", "-") for kind in kinds} <= pages
     assert set(re.findall(r"\]\(#([a-z-]+)\)", runbook)) == pages
-    assert CASES_RESTORED in REGISTRY._collector_to_names  # the watchman's metrics are registered too
     known = {sample.name for family in REGISTRY.collect() for sample in family.samples}
     known |= {family.name for family in REGISTRY.collect()}
     named = set(re.findall(r"\bvigil_[a-z_]+", runbook))
     assert named <= known | {f"{name}_total" for name in known}, named - known
+
+
+async def test_planting_that_was_cut_off_is_done_again(sandbox_url: str, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", keys_file=tmp_path / "keys", sandbox_url=sandbox_url)
+    example = load_practices(ROOT / "examples" / "practices.yaml", settings.resolve_url)["lakeside"]
+    practice = example.model_copy(update={"id": f"seed-{uuid.uuid4().hex[:8]}"})
+    settings.ensure_home()
+    seed = Seed(settings.home_path)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        world = World(settings, http)
+        day = seed.day(practice)
+        # Killed between planting and noting it: what is there would be refused a second time.
+        await world.plant(practice.id, planting(day, NOW, practice.time_zone))
+        with pytest.raises(CommandFailed, match="422"):
+            await world.plant(practice.id, planting(day, NOW, practice.time_zone))
+        await seed.plant(world, practice)
+        assert seed.planted
+        await seed.plant(world, practice)
+    await asyncio.sleep(0)
+    assert Seed(settings.home_path).day(practice) == day
