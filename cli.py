@@ -325,6 +325,17 @@ def policy_explain(
 
 @app.command()
 @_ends_well
+def migrate() -> None:
+    """Bring the database's schema up to date. Safe to run again, and from several machines at once."""
+    from runtime.embedded_postgres import database_url
+    from store.migrate import migrate as bring_up_to_date
+
+    asyncio.run(bring_up_to_date(database_url(load_settings())))
+    typer.echo("The schema is up to date.")
+
+
+@app.command()
+@_ends_well
 def rebuild(practice: Annotated[str | None, typer.Option(help="Only this practice.")] = None) -> None:
     """Make the read model anew from the archive of facts."""
     from console.upkeep import rebuild as run
@@ -382,6 +393,18 @@ def keys_fingerprint() -> None:
     for key_id, made, active in listed(ring):
         typer.echo(f"{'*' if active else ' '} {key_id}  {made}")
     typer.echo(ring.fingerprint(), nl=False)
+
+
+@keys_app.command("codec-path")
+@_ends_well
+def keys_codec_path() -> None:
+    """Print where on the API a Temporal Web UI without a token finds the codec. A secret: it opens what is sealed."""
+    from runtime.codec import codec_path
+    from runtime.keys import load_keyring
+
+    settings = load_settings()
+    _require_keys(settings)
+    typer.echo(codec_path(load_keyring(settings)))
 
 
 def _require_keys(settings: Settings) -> None:

@@ -6,7 +6,6 @@ secret instead (`codec_path`), which only whoever has the keys can compute; it o
 machine's keys do, and seals nothing.
 """
 
-import base64
 import hmac
 import ipaddress
 from collections.abc import Iterable, Mapping
@@ -19,9 +18,8 @@ from temporalio.api.common.v1 import Payload, Payloads
 from api.auth import authenticate, bearer, services_of
 from api.problems import Problem, not_found
 from api.services import Services
-from runtime.codec import VigilCodec
+from runtime.codec import VigilCodec, codec_path
 from runtime.errors import PracticeMismatch, SealBroken, UnknownKey
-from runtime.keys import KeyRing
 from runtime.settings import Settings
 from store.audit import AuditEntry
 from store.tokens import Role
@@ -29,7 +27,6 @@ from store.tokens import Role
 router = APIRouter(prefix="/codec", tags=["codec"])
 
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-_SECRET_CHARACTERS = 32
 _ALLOWED_HEADERS = "content-type, x-namespace, authorization"
 _NOBODY = "local-web-ui"
 
@@ -46,12 +43,6 @@ _JSON = {
         }
     }
 }
-
-
-def codec_path(keyring: KeyRing) -> str:
-    """The path of the codec for this machine's own Web UI: append it to the API's address."""
-    secret = base64.b32encode(keyring.derive("codec path")).decode().lower()[:_SECRET_CHARACTERS]
-    return f"/codec/{secret}"
 
 
 async def _here(request: Request) -> Services:

@@ -12,8 +12,10 @@ from console.children import Managed, product_environment, sandbox_environment
 from console.client import api_url
 from console.errors import CommandFailed
 from console.steps import Steps
+from runtime.codec import codec_path
 from runtime.embedded import temporal_server
 from runtime.embedded_postgres import PostgresServer
+from runtime.keys import load_keyring
 from runtime.processes import require_free
 from runtime.settings import Settings
 from store.database import Database
@@ -97,7 +99,8 @@ class Machine:
 
     async def start_temporal(self) -> None:
         """Start the embedded Temporal server with its Web UI. Raises `ServerNotStarted`."""
-        await self._temporal.enter_async_context(temporal_server(self.settings))
+        path = codec_path(load_keyring(self.settings))
+        await self._temporal.enter_async_context(temporal_server(self.settings, path))
         self._servers.append("Temporal")
 
     async def start(self, child: Managed, http: httpx.AsyncClient) -> None:

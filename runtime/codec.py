@@ -19,6 +19,7 @@ disagree, the payload is refused. A case's payload is never sealed without a pra
 activity that uses `for_practice`.
 """
 
+import base64
 import dataclasses
 import re
 from collections import OrderedDict
@@ -47,6 +48,7 @@ from runtime.keys import KeyRing, lengthed
 ENCODING = b"binary/vigil-aes256gcm"
 CASE_PREFIX = "case-"
 _CASE_ID_LENGTH = 31
+_SECRET_CHARACTERS = 32
 _STARTED_AT = re.compile(r"-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z$")
 _KEY, _PRACTICE, _WORKFLOW = "vigil-key", "vigil-practice", "vigil-workflow"
 # Far more than a worker caches (1,000): a case in the cache must not be forgotten here.
@@ -200,6 +202,15 @@ def for_practice(client: Client, practice_id: str) -> Client:
         raise PracticeUnknown("This client does not seal payloads. Connect with `runtime.temporal.connect`.")
     config["data_converter"] = dataclasses.replace(converter, payload_codec=codec.for_practice(practice_id))
     return Client(**config)
+
+
+def codec_path(keyring: KeyRing) -> str:
+    """The path of the codec server for a Web UI that sends no token: append it to the API's address.
+
+    It holds a secret that only whoever has the keys can compute.
+    """
+    secret = base64.b32encode(keyring.derive("codec path")).decode().lower()[:_SECRET_CHARACTERS]
+    return f"/codec/{secret}"
 
 
 def _family(workflow_id: str) -> str:

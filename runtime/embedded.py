@@ -48,8 +48,10 @@ class TemporalServer:
 
 
 @asynccontextmanager
-async def temporal_server(settings: Settings) -> AsyncIterator[TemporalServer]:
+async def temporal_server(settings: Settings, codec_path: str = "/codec") -> AsyncIterator[TemporalServer]:
     """Run the embedded Temporal server while in the block; its state stays in `home/temporal`.
+
+    `codec_path` is where on the API its Web UI finds the codec; see `runtime.codec.codec_path`.
 
     Raises:
         ServerNotStarted: a port is taken (named, with its setting), or the server ended (its log is named).
@@ -62,7 +64,7 @@ async def temporal_server(settings: Settings) -> AsyncIterator[TemporalServer]:
     try:
         child = Child("The embedded Temporal server", folder / "pid")
         try:
-            yield await _start(settings, child, folder)
+            yield await _start(settings, child, folder, codec_path)
         finally:
             await child.stop(signal.SIGTERM, patience_seconds=_STOP_SECONDS)
     finally:
@@ -87,26 +89,26 @@ def dynamic_config_arguments(values: tuple[str, ...] = DYNAMIC_CONFIG) -> list[s
     return [argument for value in values for argument in ("--dynamic-config-value", value)]
 
 
-async def _start(settings: Settings, child: Child, folder: Path) -> TemporalServer:
+async def _start(settings: Settings, child: Child, folder: Path, codec_path: str) -> TemporalServer:
     database, log = folder / "temporal.db", folder / "temporal.log"
     address = f"127.0.0.1:{settings.temporal_port}"
     if not child.adopt(str(database), cwd=folder):
         require_free(settings.temporal_port, "VIGIL_TEMPORAL_PORT", "The embedded Temporal server")
         require_free(settings.ui_port, "VIGIL_UI_PORT", "The Temporal Web UI")
-        child.start(_command(settings, database), log=log, cwd=folder)
+        child.start(_command(settings, database, codec_path), log=log, cwd=folder)
     await _ready(child, log, address)
     if child.pid is None:
         raise ServerNotStarted(f"The embedded Temporal server is not running. Its log: {log}")
     return TemporalServer(address=address, ui_url=f"http://127.0.0.1:{settings.ui_port}", pid=child.pid)
 
 
-def _command(settings: Settings, database: Path) -> list[str]:
+def _command(settings: Settings, database: Path, codec_path: str) -> list[str]:
     return [
         *(temporal_program(), "server", "start-dev", "--ip", "127.0.0.1"),
         *("--port", str(settings.temporal_port), "--ui-port", str(settings.ui_port)),
         *("--db-filename", str(database)),
         *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"),
-        *("--ui-codec-endpoint", f"http://127.0.0.1:{settings.api_port}/codec", "--ui-disable-news-fetch"),
+        *("--ui-codec-endpoint", f"http://127.0.0.1:{settings.api_port}{codec_path}", "--ui-disable-news-fetch"),
         *("--log-format", "json", "--log-level", "warn"),
         *dynamic_config_arguments(),
         *search_attribute_arguments(),

@@ -32,7 +32,7 @@ from runtime.settings import Settings
 REFUSED: Final = "[refused]"
 
 _OWN_PACKAGES = frozenset(
-    ("domain", "workflows", "activities", "connectors", "store", "runtime", "api", "worker", "cli")
+    ("domain", "workflows", "activities", "connectors", "store", "runtime", "api", "console", "worker", "cli")
 )
 _CHAIN = frozenset(("event", "level", "logger", "timestamp", "exception"))
 _CODE = re.compile(r"[A-Za-z0-9_.:/\-]{1,128}")
