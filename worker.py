@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities import Parts, case_activities, payer_activities
+from activities.recall import Recall
 from activities.rules import Shelf
 from domain.policy import Policy
 from runtime.errors import VigilRuntimeError
@@ -66,6 +67,7 @@ class PayerQueues:
                 activities=payer_activities(self._parts),
                 max_task_queue_activities_per_second=rate,
                 max_heartbeat_throttle_interval=HEARTBEATS,
+                interceptors=[Recall(self._parts.database, self._parts.keyring)],
                 **worker_options(self._settings),
             )
             self._running[policy.payer] = (rate, worker, asyncio.create_task(worker.run()))
@@ -93,6 +95,7 @@ async def serving(client: Client, settings: Settings, parts: Parts) -> AsyncIter
         activities=case_activities(parts),
         max_cached_workflows=1000,
         max_heartbeat_throttle_interval=HEARTBEATS,
+        interceptors=[Recall(parts.database, parts.keyring)],
         **worker_options(settings),
     )
     refreshing = asyncio.create_task(_refresh(parts, queues))

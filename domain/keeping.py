@@ -134,13 +134,18 @@ class Keeping:
         fact = ActionEnded(
             occurred_at=now,
             by="vigil",
-            source_id=f"ended/{key}",
+            source_id=end_of(key),
             track=track,
             action=key,
             failure=failure,
             error=error,
         )
         self._record(fact, now)
+
+
+def end_of(action_key: str) -> str:
+    """The source id under which an action's end is recorded, and found in the archive."""
+    return f"ended/{action_key}"
 
 
 def _in_place_of(fact: Fact, why: str) -> Fact:

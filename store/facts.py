@@ -91,8 +91,13 @@ async def all_of(connection: Connection, sealer: Sealer, practice: str, case_id:
 
 
 def source_of(fact: Fact) -> bytes:
-    """What a fact is found by: the SHA-256 of its source id, which may be any text."""
-    return hashlib.sha256(fact.source_id.encode("utf-8", "surrogatepass")).digest()
+    """What a fact is found by."""
+    return digest_of(fact.source_id)
+
+
+def digest_of(source_id: str) -> bytes:
+    """The SHA-256 of a source id, which may be any text."""
+    return hashlib.sha256(source_id.encode("utf-8", "surrogatepass")).digest()
 
 
 def _placed(fact: Fact, n: int, recorded_at: datetime | None) -> Fact:

@@ -238,7 +238,7 @@ class AuthorizationWorkflow:
                         view=view(self._case, self._plan, workflow.now()), facts=self._case.facts[self._confirmed :]
                     ),
                     result_type=Published,
-                    start_to_close_timeout=timedelta(seconds=30),
+                    start_to_close_timeout=HEARTBEAT,
                     retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1)),
                     summary=f"Hand facts {self._confirmed + 1} to {n} to the archive",
                 )
