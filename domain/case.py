@@ -65,6 +65,8 @@ V = TypeVar("V")
 
 DIFFERING = frozenset({Outcome.PARTLY_APPROVED, Outcome.MODIFIED})
 """Approvals of something else than was asked: a person compares, and accepts or not."""
+_RESERVE = 64 * 1024
+"""What is left of a full case to what Vigil itself records, so that it can be brought to its end."""
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -403,8 +405,8 @@ def too_large(case: Case, fact: Fact) -> str | None:
     size = len(write_fact(fact))
     if size > MAX_FACT_BYTES:
         return f"This is {size} bytes; a fact may have {MAX_FACT_BYTES}. Attach what is long as a document."
-    if case.size + size > MAX_CASE_BYTES:
-        return f"The case would have more than {MAX_CASE_BYTES} bytes. Attach what is long as a document."
+    if case.size + size > MAX_CASE_BYTES - _RESERVE:
+        return f"The case is full: it may have {MAX_CASE_BYTES} bytes. Attach what is long as a document."
     return None
 
 

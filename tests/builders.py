@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from activities.rules import line_keys
+from domain.actions import Action
 from domain.case import Case, begin, record
 from domain.decision import Decision, LineDecision, Number, NumberType, Outcome, Result, decision_source
 from domain.facts import (
@@ -19,12 +20,17 @@ from domain.facts import (
     DecisionReceived,
     DocumentsGathered,
     Fact,
+    Failure,
     OrderReceived,
     PolicyPinned,
     Receipt,
     RequestSubmitted,
+    TaskCompleted,
+    TaskOpened,
 )
-from domain.order import Appointment, DocumentRef, Order
+from domain.keeping import Keeping
+from domain.order import DocumentRef, Order
+from domain.plan import Plan, settle
 from domain.policy import Policy, PolicySlice, parse_policy, slice_policy
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,7 +172,14 @@ def submitted(now: datetime = MONDAY, track: str = "1-ordering", attempt: int = 
     trace = f"{CASE_ID}-{track}-{attempt}"
     receipt = Receipt(kind="trace_number", reference=trace)
     return said(
-        RequestSubmitted, f"submitted-{attempt}", now, track=track, attempt=attempt, rail="pas", trace=trace, receipt=receipt
+        RequestSubmitted,
+        f"submitted-{attempt}",
+        now,
+        track=track,
+        attempt=attempt,
+        rail="pas",
+        trace=trace,
+        receipt=receipt,
     )
 
 
@@ -209,3 +222,74 @@ def answered(
         via=via,
         decision=decision,
     )
+
+
+# --- a case looked at ---------------------------------------------------------------------------------------------------
+
+
+def at(case: Case, now: datetime) -> tuple[Case, Plan]:
+    """The case with all that follows at an instant, and the plan."""
+    case, settled = settle(case, now)
+    return case, settled.plan
+
+
+def known(ordered: Order, *more: Fact, now: datetime = MONDAY) -> Case:
+    """A case whose rules and insurance are known, and what happened since."""
+    case, _ = at(with_facts(case_of(ordered, now), [pinned(ordered, now), covered(now)], now), now)
+    return with_facts(case, more, now)
+
+
+def work(case: Case) -> list[str]:
+    """The kinds of the open tasks, in the order in which they were opened."""
+    return [task.opened.task_kind.value for task in case.open_tasks]
+
+
+def task(case: Case, kind: str) -> TaskOpened:
+    """The open task of a kind."""
+    return next(task.opened for task in case.open_tasks if task.opened.task_kind == kind)
+
+
+def done(opened: TaskOpened, now: datetime, result: str = "done") -> TaskCompleted:
+    return TaskCompleted(
+        occurred_at=now,
+        by="person:ines",
+        source_id=f"done:{opened.task}",
+        track=opened.track,
+        task=opened.task,
+        result=result,
+    )
+
+
+def doing(plan: Plan) -> list[str]:
+    """The kinds of what Vigil begins now."""
+    return [action.kind for action in plan.actions]
+
+
+class Hands:
+    """A case whose actions end as told, for examples that take time."""
+
+    def __init__(self, case: Case, now: datetime = MONDAY) -> None:
+        self.keeping = Keeping(case)
+        self.now = now
+        self.begun: list[Action] = []
+
+    @property
+    def case(self) -> Case:
+        return self.keeping.case
+
+    def turn(self, now: datetime | None = None) -> Plan:
+        """Take a turn at an instant; what is due is begun."""
+        self.now = now or self.now
+        _, settled = settle(self.case, self.now)
+        self.begun = list(self.keeping.take_turn(settled, self.now))
+        return settled.plan
+
+    def end(self, kind: str, *facts: Fact) -> None:
+        """The action of a kind that was just begun ends with facts."""
+        self.keeping.end(self._of(kind), facts, self.now)
+
+    def fail(self, kind: str, failure: Failure) -> None:
+        self.keeping.fail(self._of(kind), failure, "TEST", self.now)
+
+    def _of(self, kind: str) -> Action:
+        return next(action for action in self.begun if action.kind == kind)

@@ -1,0 +1,593 @@
+"""A random, adversarial world around one case, run by the very code that the workflow runs: `Keeping` and `settle`.
+
+What happens is chosen by a list of steps, so that Hypothesis can shorten a story that breaks a law. `live` plays
+them; `calm` then lets everybody do their job, which must bring every case to its end.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from activities.rules import line_keys
+from domain.actions import Action
+from domain.case import Case, replay
+from domain.decision import Decision, InformationAsk, LineDecision, Number, NumberType, Outcome, Reason, Result
+from domain.facts import (
+    AnswerNotUnderstood,
+    AppointmentChanged,
+    ChartDocumented,
+    ClockExtended,
+    CoverageStatus,
+    CoverageVerified,
+    DecisionReceived,
+    DocumentAdded,
+    DocumentsGathered,
+    Fact,
+    FactRetracted,
+    Failure,
+    InformationSent,
+    NewAttemptOrdered,
+    NoteAdded,
+    NotificationClaimed,
+    OptionChosen,
+    OrderCancelled,
+    OrderChanged,
+    PatientNotified,
+    PolicyMissing,
+    PolicyPinned,
+    ProviderNotified,
+    Receipt,
+    RequestRejected,
+    RequestSubmitted,
+    RequestWithdrawn,
+    RequirementDetermined,
+    ResponsibilityPosted,
+    StatusInquired,
+    UnknownFact,
+    read_fact,
+    write_fact,
+)
+from domain.keeping import Keeping
+from domain.order import Appointment, AppointmentStatus, Order
+from domain.plan import Plan, settle
+from domain.policy import PolicyError, PolicySlice, slice_policy
+from domain.refusal import refuse_all
+from domain.results import read_result
+from domain.work import WrongResult, claim, complete, forms_of
+from tests.builders import CASE_ID, MONDAY, case_of, document, order, policies
+
+PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf", "plan-without-rules")
+SERVICES = (
+    ("72131", "ct"),
+    ("93970", "venous_doppler"),
+    ("78306", "bone_scan"),
+    ("99203", "consult"),
+    ("20610", "other"),
+)
+SECRET = "Quillfeather 1961-04-17 M54.16"
+"""What a careless payer writes into its free text, and what may stand in no title, key or clock."""
+STAFF = ("person:ines", "person:jo")
+
+LIKELY = (
+    Outcome.APPROVED, Outcome.PENDED, Outcome.PENDED, Outcome.PENDED, Outcome.DENIED, Outcome.MODIFIED,
+    Outcome.CONTACT_PAYER, Outcome.CANCELLED,
+)  # fmt: skip
+
+Step = tuple[str, int]
+
+
+@cache
+def _cut(payer: str, on: date, urgency: str, lines: tuple[Any, ...]) -> PolicySlice | None:
+    found = next((policy for policy in policies() if policy.payer == payer), None)
+    try:
+        return slice_policy(found, on=on, urgency=urgency, lines=lines) if found else None
+    except PolicyError:
+        return None
+
+
+@dataclass
+class World:
+    """One case, its clock, and everybody outside."""
+
+    keeping: Keeping
+    now: datetime
+    flying: dict[str, Action] = field(default_factory=dict)
+    told: list[Fact] = field(default_factory=list)
+    """Everything that was ever reported from outside, to be reported again."""
+    begun: list[Action] = field(default_factory=list)
+    turns: list[datetime] = field(default_factory=list)
+    check: Callable[["World"], None] = lambda world: None
+    count: int = 0
+
+    @property
+    def case(self) -> Case:
+        return self.keeping.case
+
+    @property
+    def plan(self) -> Plan:
+        assert self.keeping.plan is not None
+        return self.keeping.plan
+
+    # --- the interpreter's loop ------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """What the workflow does when something came in or its time has come."""
+        _, settled = settle(self.case, self.now)
+        self.keeping.news = False
+        for action in self.keeping.take_turn(settled, self.now):
+            self.begun.append(action)
+            self.flying[action.key] = action
+        self.turns.append(self.now)
+        self.check(self)
+
+    def pass_time(self, until: datetime) -> None:
+        """Sleep, and wake whenever the plan says."""
+        while self.case.closed is None and self.plan.wake_at is not None and self.plan.wake_at <= until:
+            self.now = self.plan.wake_at
+            self.turn()
+        self.now = max(self.now, until)
+
+    def report(self, *facts: Fact) -> None:
+        """A system reports: taken as it is."""
+        self.told.extend(facts)
+        self.keeping.take(facts, self.now)
+
+    def ask(self, *facts: Fact) -> bool:
+        """A person reports: refused where the case refuses."""
+        if refuse_all(self.case, facts, self.now) is not None:
+            return False
+        self.report(*facts)
+        return True
+
+    def source(self, what: str) -> str:
+        """A source id that was never used."""
+        self.count += 1
+        return f"{what}:{self.count}"
+
+    def head(self, by: str = "system:world", what: str = "world", **more: Any) -> dict[str, Any]:
+        return {"occurred_at": self.now, "by": by, "source_id": self.source(what), **more}
+
+    def end(self, action: Action, facts: Sequence[Fact]) -> None:
+        del self.flying[action.key]
+        self.told.extend(facts)
+        self.keeping.end(action, facts, self.now)
+
+    def fail(self, action: Action, failure: Failure) -> None:
+        del self.flying[action.key]
+        self.keeping.fail(action, failure, "TEST", self.now)
+
+    def restart(self) -> None:
+        """The worker is gone, and another goes on from the facts alone; what was in flight is not known any more."""
+        facts = [read_fact(write_fact(fact)) for fact in self.case.facts]
+        self.flying.clear()
+        self.keeping = Keeping(replay(CASE_ID, facts))
+        self.keeping.end_orphans(self.now)
+
+
+def begin_world(rng: random.Random, check: Callable[[World], None] = lambda world: None) -> World:
+    """A world with a random order, before its first turn is over."""
+    code, category = rng.choice((SERVICES[0], *SERVICES))
+    visit = rng.choice((None, MONDAY + timedelta(days=rng.choice((0, 1, 3, 21, 60)), hours=rng.randrange(1, 9))))
+    ordered = order(
+        payer=rng.choice(("meridian-ppo", "summit-ma", *PAYERS)),
+        code=code,
+        category=category,
+        lines=rng.choice((1, 1, 2)),
+        urgency=rng.choice(("routine", "routine", "urgent", "stat")),
+        visit=visit,
+        documents=rng.choice(((), ("office_note", "imaging_report", "conservative_therapy"))),
+    )
+    world = World(Keeping(case_of(ordered)), MONDAY, check=check)
+    world.told.append(world.case.facts[0])
+    world.turn()
+    for _ in range(rng.choice((0, 0, 4, 8, 8, 16))):
+        _go_well(world, rng.choice(LIKELY))
+    return world
+
+
+# --- what a world that means well answers ----------------------------------------------------------------------------
+
+
+def right_facts(world: World, action: Action, outcome: Outcome = Outcome.APPROVED) -> list[Fact]:
+    """The facts that an activity brings when all goes well."""
+
+    def head(what: str) -> dict[str, Any]:
+        return world.head(what=f"{action.key}:{what}"[:150], track=action.track)
+
+    receipt = Receipt(kind="read_back", reference="R-1")
+    given: Any = action
+    match action.kind:
+        case "pin_policy":
+            asked: Order = given.order
+            first = min(line.service_from for line in asked.lines)
+            found = _cut(given.payer_id, first, asked.urgency.value, line_keys(asked))
+            if found is None:
+                return [PolicyMissing(**head("none"), payer=given.payer_id)]
+            return [PolicyPinned(**head("pinned"), payer=given.payer_id, policy=found)]
+        case "verify_coverage":
+            benefits = {"copay_cents": 4000}
+            status = CoverageStatus.ACTIVE
+            return [CoverageVerified(**head("covered"), rank=given.rank, status=status, benefits=benefits)]
+        case "gather_documents":
+            documents = tuple(document(kind, world.now.date()) for kind in given.wanted)
+            return [DocumentsGathered(**head("found"), searched=given.wanted, documents=documents)]
+        case "submit_request" | "inquire_status":
+            request = given.request
+            about = {"attempt": request.attempt, "rail": request.rail}
+            answer = _decision(world, request.lines, lambda _: outcome)
+            received = DecisionReceived(**head("answer"), **about, via="submit", decision=answer)
+            if action.kind == "inquire_status":
+                return [StatusInquired(**head("asked"), **about, found=True), received]
+            proof = Receipt(kind="trace_number", reference=request.trace)
+            return [RequestSubmitted(**head("sent"), **about, trace=request.trace, receipt=proof), received]
+        case "withdraw_request":
+            return [
+                RequestWithdrawn(
+                    **head("gone"), attempt=given.request.attempt, rail=given.request.rail, receipt=receipt
+                )
+            ]
+        case "notify_patient":
+            return [
+                PatientNotified(
+                    **head("told"), message=given.message, cause=given.cause, channel="message", receipt=receipt
+                )
+            ]
+        case "notify_provider":
+            return [ProviderNotified(**head("told"), message=given.message, cause=given.cause, receipt=receipt)]
+        case "document_in_chart":
+            return [ChartDocumented(**head("filed"), entry=given.entry, cause=given.cause, receipt=receipt)]
+        case "post_responsibility":
+            return [ResponsibilityPosted(**head("posted"), cause=given.cause, total_cents=4000, receipt=receipt)]
+        case "read_appointment":
+            held = world.case.appointment
+            if held is None:
+                held = Appointment(id="APT-NEW", starts_at=world.now + timedelta(days=2))
+            kept = held.starts_at < world.now
+            status_now = AppointmentStatus.KEPT if kept else held.status
+            return [AppointmentChanged(**head("visit"), appointment=held.model_copy(update={"status": status_now}))]
+    msg = f"the world does not know {action.kind}"
+    raise AssertionError(msg)
+
+
+def _decision(world: World, lines: Sequence[int], outcome: Callable[[int], Outcome], **more: Any) -> Decision:
+    """An answer about some lines; approvals with a number and dates that reach far."""
+    good = {Outcome.APPROVED, Outcome.MODIFIED, Outcome.PARTLY_APPROVED}
+
+    def line(number: int) -> LineDecision:
+        said = outcome(number)
+        kind = NumberType.CERTIFICATION if said in good else NumberType.ADMINISTRATIVE
+        return LineDecision(
+            line=number,
+            decision=said,
+            code="A1",
+            numbers=(Number(type=kind, value=f"A{204418830 + world.count:09d}"),) if said in good else (),
+            valid_from=world.now.date() - timedelta(days=2),
+            valid_to=date(9999, 12, 31) if said is Outcome.APPROVED else world.now.date() + timedelta(days=90),
+            reasons=(Reason(code="0F", text=f"Not shown to be necessary for {SECRET}"),),
+        )
+
+    return Decision(result=Result.DECIDED, lines=tuple(line(number) for number in lines), **more)
+
+
+def good_forms(world: World, task: Any) -> Iterator[dict[str, Any]]:
+    """What a person who knows the job hands in, best first."""
+    case, opened = world.case, task.opened
+    track = case.tracks.get(opened.track or "")
+    lines = track.lines_required if track else ()
+    number = f"K{4418830 + world.count:07d}-01" if case.order.primary.payer == "keystone-sf" else "A204418831"
+    far = (world.now + timedelta(days=400)).date().isoformat()
+    visit = case.appointment
+    starts = visit.starts_at if visit and visit.starts_at < world.now else world.now - timedelta(minutes=1)
+    asked = [line.line for line in track.requirement.lines] if track else [line.number for line in case.order.lines]
+    forms: dict[str, dict[str, Any]] = {
+        "coverage_confirmed": {"benefits": {"copay_cents": 2500}, "reference": "CALL-1"},
+        "requirement_determined": {
+            "lines": [{"line": n, "authorization": "required"} for n in asked],
+            "representative": "Dana",
+        },
+        "referral_obtained": {"number": "RF-100"},
+        "submitted": {"receipt": {"kind": "reference_number", "reference": "KREF208817"}},
+        "decided": {
+            "lines": [{"line": n, "decision": "approved", "number": number, "valid_to": far} for n in lines],
+            "reference": "CALL-2",
+        },
+        "information_sent": {"receipt": {"kind": "fax_report", "reference": "FAX-1"}},
+        "option_chosen": {"option": "accept", "reason": "The provider agrees."},
+        "told": {"channel": "call", "reference": "Spoke with the patient"},
+        "filed": {"reference": "Chart note 17"},
+        "responsibility_entered": {"total_cents": 4000, "reference": "Screen 3"},
+        "visit": {"appointment": "APT-10", "starts_at": starts.isoformat(), "status": "kept"},
+        "withdrawn": {"reference": "CALL-5"},
+        "acknowledged": {"note": "Seen, and the payer was called."},
+        "resend": {"reason": "The payer wants a new request."},
+        "documents_attached": {
+            "documents": [
+                document(kind, world.now.date()).model_dump(mode="json")
+                for kind in ("office_note", "imaging_report", "conservative_therapy")
+            ]
+        },
+        "send_without": {"reason": "The payer agreed."},
+        "still_pending": {"reference": "CALL-3"},
+        "information_asked": {"what": ["The operative note"], "reference": "CALL-4"},
+        "not_there": {"representative": "Dana"},
+        "time_extended": {"until": (world.now + timedelta(days=14)).isoformat(), "reference": "LETTER-1"},
+    }
+    taken = {name.value for name in forms_of(opened)}
+    for name, form in forms.items():
+        if name in taken and not (name == "decided" and not lines):
+            yield {"result": name, **form}
+
+
+def hand_in(world: World, task: Any, form: dict[str, Any], by: str) -> bool:
+    """Claim a task and finish it with a form. False where the form is not taken."""
+    opened = task.opened
+    held = claim(world.case, opened.task, by=by, now=world.now, source_id=world.source("claim"))
+    if not world.ask(held):
+        return False
+    try:
+        facts = complete(
+            world.case, opened.task, read_result(form), by=by, now=world.now, source_id=world.source("done")
+        )
+    except WrongResult:
+        return False
+    return world.ask(*facts)
+
+
+def calm(world: World, most: int = 400) -> None:
+    """From here on everybody does their job. The case must come to its end."""
+    for _ in range(most):
+        if world.case.closed is not None:
+            return
+        if not world.flying and not world.case.open_tasks:
+            assert world.plan.wake_at is not None
+            world.now = max(world.now, world.plan.wake_at)
+        _go_well(world, Outcome.APPROVED)
+    msg = f"not over after {most} turns: {world.plan.stage}, {world.plan.why}"
+    raise AssertionError(msg)
+
+
+def _go_well(world: World, outcome: Outcome) -> None:
+    """What is in flight ends as it should, or else somebody finishes a task; then a turn. No time is slept away."""
+    if world.flying:
+        world.now += timedelta(seconds=30)
+        for action in list(world.flying.values()):
+            world.end(action, right_facts(world, action, outcome))
+    elif world.case.open_tasks:
+        world.now += timedelta(minutes=20)
+        task = world.case.open_tasks[0]
+        holder = task.holder(world.now) or STAFF[0]
+        done = any(hand_in(world, task, form, holder) for form in good_forms(world, task))
+        assert done or not world.case.tasks[task.opened.task].is_open, f"nobody can finish {task.opened.task}"
+    world.turn()
+
+
+# --- what may happen ---------------------------------------------------------------------------------------------------
+
+
+def live(world: World, steps: Sequence[Step]) -> None:
+    """Let all of it happen, one after the other, with a turn after each."""
+    for name, seed in steps:
+        EVENTS[name](world, random.Random(seed))
+        world.turn()
+
+
+def _wait(world: World, rng: random.Random) -> None:
+    spans = (timedelta(minutes=3), timedelta(hours=2), timedelta(days=1), timedelta(days=4), timedelta(days=20))
+    world.pass_time(world.now + rng.choice(spans))
+
+
+def _wake(world: World, rng: random.Random) -> None:
+    if world.plan.wake_at is not None:
+        world.pass_time(world.plan.wake_at)
+
+
+def _end_one(world: World, rng: random.Random) -> None:
+    """An activity comes back: with what is right, half of it, something else, nothing, or a failure."""
+    if not world.flying:
+        return
+    action = world.flying[rng.choice(sorted(world.flying))]
+    world.now += timedelta(seconds=rng.choice((1, 20, 200)))
+    right = right_facts(world, action, rng.choice(LIKELY))
+    match rng.choice(
+        ("right", "right", "right", "half", "late", "nothing", "wrong", "exhausted", "refused", "ambiguous")
+    ):
+        case "right":
+            world.end(action, right)
+        case "half":
+            world.end(action, right[:1])
+        case "late":
+            early = [fact.model_copy(update={"occurred_at": world.now - timedelta(days=40)}) for fact in right]
+            world.end(action, [*early, *early])
+        case "nothing":
+            world.end(action, [])
+        case "wrong":
+            world.end(action, [_claimed(world, rng)])
+        case failure:
+            world.fail(action, Failure(failure))
+
+
+def _claimed(world: World, rng: random.Random) -> Fact:
+    """Something that a system says, true or not."""
+    track = rng.choice((*sorted(world.case.tracks), "1-ordering", "9-nobody"))
+    known = world.case.tracks.get(track)
+    attempt = rng.choice((known.allowed if known else 1, 1, 2, 7))
+    drift = rng.choice((timedelta(), timedelta(), -timedelta(days=9), timedelta(days=3000), timedelta(minutes=-3)))
+    head = world.head(track=track) | {"occurred_at": world.now + drift}
+    about = {"attempt": attempt, "rail": rng.choice(("pas", "portal", "fax", "r" * 190))}
+    lines = rng.choice(((1,), (1, 2), (0,), (5,)))
+    receipt = Receipt(kind="http_id", reference="H-1")
+    match rng.randrange(12):
+        case 0 | 1 | 2:
+            outcomes = tuple(Outcome)
+            decision = _decision(world, lines, lambda _: rng.choice(outcomes))
+            return DecisionReceived(**head, **about, via="notification", decision=decision)
+        case 3:
+            asks = (InformationAsk(what=(Reason(text=f"The note of {SECRET} " + "x" * 900),)),)
+            decision = _decision(world, lines, lambda _: Outcome.PENDED, asks=asks)
+            return DecisionReceived(**head, **about, via="inquiry", decision=decision)
+        case 4:
+            return AnswerNotUnderstood(**head, **about, why=f"A web page about {SECRET}. " + "y" * 900)
+        case 5:
+            errors = tuple({"code": "Z" * 30, "text": SECRET} for _ in range(60))
+            return RequestRejected(**head, **about, errors=errors)
+        case 6:
+            return StatusInquired(**head, **about, found=rng.choice((True, False)))
+        case 7:
+            return NotificationClaimed(**head, payer=rng.choice(PAYERS), why="No signature.")
+        case 8:
+            return RequestSubmitted(**head, **about, trace="T-1", receipt=receipt)
+        case 9:
+            return RequestWithdrawn(**head, **about, receipt=receipt)
+        case 10:
+            status = rng.choice(tuple(CoverageStatus))
+            return CoverageVerified(**head, rank=rng.choice((1, 2)), status=status)
+        case _:
+            return ClockExtended(**head, until=world.now + timedelta(days=14), rule="payer/notice")
+
+
+def _system(world: World, rng: random.Random) -> None:
+    world.report(_claimed(world, rng))
+
+
+def _strange(world: World, rng: random.Random) -> None:
+    """A kind, a version or a size that nobody here knows."""
+    head = world.head(by="system:" + "s" * rng.choice((3, 150)))
+    kind, body = rng.choice((("moon_phase", "full"), ("m" * 5000, "x"), ("note_added", "z" * 9000)))
+    world.report(UnknownFact(**head, kind=kind, v=2, body=body))
+
+
+def _long_note(world: World, rng: random.Random) -> None:
+    world.ask(NoteAdded(**world.head(by=STAFF[0]), text="ü" * 4000))
+    if rng.random() < 0.3:
+        brought = document(rng.choice(("office_note", "imaging_report")), world.now.date())
+        world.ask(DocumentAdded(**world.head(by=STAFF[0]), document=brought))
+
+
+def _visit_moves(world: World, rng: random.Random) -> None:
+    starts = world.now + timedelta(days=rng.choice((-30, -1, 0, 1, 9, 200)), hours=rng.randrange(12))
+    status = rng.choice((*AppointmentStatus, AppointmentStatus.BOOKED))
+    moved = Appointment(id=rng.choice(("APT-1", "A" * 200)), starts_at=starts, status=status)
+    world.report(AppointmentChanged(**world.head(), appointment=moved))
+
+
+def _repeat(world: World, rng: random.Random) -> None:
+    """What was said before is said again: the same answer, and nothing changes."""
+    fact = rng.choice(world.told)
+    before = world.case
+    answer = world.keeping.take([fact], world.now)
+    if fact.source_id in before.sources:
+        assert answer.repeated
+        assert answer.n == before.sources[fact.source_id]
+        assert world.case is before
+
+
+def _person_works(world: World, rng: random.Random) -> None:
+    tasks = world.case.open_tasks
+    if not tasks:
+        return
+    task = rng.choice(tasks)
+    world.now += timedelta(minutes=rng.choice((1, 30)))
+    form = rng.choice(list(good_forms(world, task)))
+    if form["result"] == "decided":
+        for line in form["lines"]:
+            line["decision"] = rng.choice(("approved", "modified", "denied"))
+            line["reasons"] = [{"text": "By the letter"}]
+    if form["result"] == "option_chosen":
+        form["option"] = rng.choice(("accept", "self_pay", "peer_to_peer", "appeal"))
+    hand_in(world, task, form, rng.choice(STAFF))
+
+
+def _person_claims(world: World, rng: random.Random) -> None:
+    if world.case.open_tasks:
+        task = rng.choice(world.case.open_tasks).opened.task
+        world.ask(claim(world.case, task, by=rng.choice(STAFF), now=world.now, source_id=world.source("claim")))
+
+
+def _person_says(world: World, rng: random.Random) -> None:
+    """Somebody reports without a task, right or wrong; an approval without a number is refused."""
+    if not world.case.tracks:
+        return
+    track = world.case.tracks[rng.choice(sorted(world.case.tracks))]
+    head = world.head(by=rng.choice(STAFF), track=track.key)
+    about = {"attempt": track.allowed}
+    match rng.randrange(5):
+        case 4:
+            receipt = Receipt(kind="fax_report", reference="FAX-1")
+            world.ask(InformationSent(**head, **about, receipt=receipt))
+        case 0:
+            said = LineDecision(line=1, decision=Outcome.APPROVED)
+            decision = Decision(result=Result.DECIDED, lines=(said,))
+            if 1 in track.lines_required:
+                assert not world.ask(DecisionReceived(**head, **about, rail="phone", via="person", decision=decision))
+        case 1:
+            world.ask(
+                OptionChosen(**head, **about, option=rng.choice(("accept", "appeal", "peer_to_peer", "self_pay")))
+            )
+        case 2:
+            world.ask(NewAttemptOrdered(**head, attempt=track.allowed + 1, reason="Sent anew."))
+        case _:
+            needs = ({"line": 1, "authorization": rng.choice(("required", "not_required", "unknown")), "rule": "call"},)
+            asker = rng.choice(("ordering", "facility"))
+            insured = {"rank": rng.choice((1, 1, 2)), "payer": track.requirement.payer}
+            found = {**head, "track": f"{insured['rank']}-{asker}"}
+            world.report(RequirementDetermined(**found, **insured, lines=needs, who_asks=asker))
+
+
+def _order_changes(world: World, rng: random.Random) -> None:
+    held = world.case.order
+    changes: dict[str, Any] = rng.choice(
+        (
+            {"urgency": "stat", "urgency_attestation": "Worse since yesterday."},
+            {"diagnoses": ("M54.17",)},
+            {"coverages": ({"rank": 1, "payer": rng.choice(PAYERS), "member_id": "MBR000001100"},)},
+            {
+                "coverages": (
+                    {"rank": 2, "payer": "meridian-ppo", "member_id": "MBR000001100"},
+                    {"rank": 3, "payer": rng.choice(PAYERS), "member_id": "MBR000002100"},
+                )
+            },
+            {
+                "lines": tuple(
+                    {**line.model_dump(), "code": "93970", "category": "venous_doppler"} for line in held.lines
+                )
+            },
+            {"lines": held.lines[:1]},
+            {"patient": held.patient.model_copy(update={"may_be_messaged": False})},
+        )
+    )
+    new = Order.model_validate({**held.model_dump(), **changes})
+    world.ask(OrderChanged(**world.head(by=STAFF[0]), order=new))
+
+
+def _cancel(world: World, rng: random.Random) -> None:
+    world.ask(OrderCancelled(**world.head(by=STAFF[0]), reason="No longer wanted."))
+
+
+def _retract(world: World, rng: random.Random) -> None:
+    target = rng.choice(world.case.facts)
+    fact = FactRetracted(
+        **world.head(by=STAFF[0]), retracted=target.source_id, reason="Wrong patient.", signed_by=STAFF[1]
+    )
+    (world.ask if rng.random() < 0.7 else world.report)(fact)
+
+
+EVENTS: dict[str, Callable[[World, random.Random], None]] = {
+    "end": _end_one,
+    "wake": _wake,
+    "wait": _wait,
+    "system": _system,
+    "person works": _person_works,
+    "person claims": _person_claims,
+    "person says": _person_says,
+    "repeat": _repeat,
+    "visit moves": _visit_moves,
+    "order changes": _order_changes,
+    "restart": lambda world, _rng: world.restart(),
+    "strange": _strange,
+    "long note": _long_note,
+    "retract": _retract,
+    "cancel": _cancel,
+}
