@@ -1,7 +1,6 @@
 """Tells the patient, once, where and how the patient wants to be told; no health information leaves the login."""
 
 import re
-from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from temporalio import activity
@@ -11,8 +10,8 @@ from activities.outside import Outside, guarded
 from connectors.errors import Busy, Refused
 from connectors.luma_texts import text_for
 from domain.actions import NotifyPatient
+from domain.calendars import quiet_until
 from domain.facts import AnyFact, PatientNotified, Receipt
-from runtime.practices import Practice
 
 
 class PatientActivities:
@@ -30,9 +29,10 @@ class PatientActivities:
         patient = action.order.patient
         if not patient.may_be_messaged:
             raise Refused("no_consent")
-        pause = quiet_for(practice, action.now)
-        if pause is not None:
-            raise Busy("quiet_hours", pause)
+        quiet = practice.messaging
+        ends = quiet_until(action.now, quiet.quiet_from, quiet.quiet_until, ZoneInfo(practice.time_zone))
+        if ends is not None:
+            raise Busy("quiet_hours", ends - action.now)
         luma = self._counterparts.luma(practice)
         text, language = text_for(action.message, patient.language, practice=practice.name, phone=practice.phone)
         key = marker(action.case_id, "patient", action.message, action.cause)
@@ -50,19 +50,6 @@ class PatientActivities:
                 receipt=Receipt(kind="http_id", reference=f"{message.id} {message.status}"),
             )
         ]
-
-
-def quiet_for(practice: Practice, now: datetime) -> timedelta | None:
-    """How long messages must wait for the end of the practice's quiet hours; None outside them."""
-    zone = ZoneInfo(practice.time_zone)
-    local = now.astimezone(zone)
-    begin, end = practice.messaging.quiet_from, practice.messaging.quiet_until
-    at = local.time().replace(tzinfo=None)
-    quiet = begin <= at < end if begin <= end else at >= begin or at < end
-    if not quiet:
-        return None
-    ends_on = local.date() if at < end else local.date() + timedelta(days=1)
-    return datetime.combine(ends_on, end, zone).astimezone(UTC) - now.astimezone(UTC)
 
 
 def _word(reason: str | None) -> str:

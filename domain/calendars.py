@@ -281,3 +281,14 @@ def next_open(instant: datetime, calendar: Calendar) -> datetime:
     if not calendar.is_open(day) or wall.time() >= calendar.closes:
         day = _step(day, calendar, +1)
     return _instant(day, calendar.opens, calendar.zone)
+
+
+def quiet_until(now: datetime, begins: time, ends: time, zone: ZoneInfo) -> datetime | None:
+    """When the quiet hours that `now` lies in are over (UTC); None outside them. They may span midnight."""
+    local = now.astimezone(zone)
+    at = local.time().replace(tzinfo=None)
+    quiet = begins <= at < ends if begins <= ends else at >= begins or at < ends
+    if not quiet:
+        return None
+    day = local.date() if at < ends else local.date() + timedelta(days=1)
+    return datetime.combine(day, ends, zone).astimezone(UTC)

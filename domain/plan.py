@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
@@ -81,7 +82,7 @@ def plan(case: Case, now: datetime, rules: Sequence[Rule] | None = None) -> Plan
         stage=standing.stage,
         turn=standing.turn,
         why=standing.why,
-        next=_next(actions, bound, wake_at),
+        next=_next(case, actions, bound, wake_at),
         actions=actions,
         conclusions=conclusions,
         clocks=tuple(sorted(clocks, key=lambda clock: (clock.due, clock.key))),
@@ -245,9 +246,10 @@ def _wake_at(case: Case, now: datetime, asked: Iterable[Ask], clocks: Iterable[C
     return min((moment for moment in moments if moment > now), default=now + REVIEW_AFTER)
 
 
-def _next(actions: Sequence[Action], bound: Clock | None, wake_at: datetime) -> str:
+def _next(case: Case, actions: Sequence[Action], bound: Clock | None, wake_at: datetime) -> str:
+    """What happens next, in the practice's local time."""
     if actions:
         return f"Now: {'; '.join(action.summary for action in actions)}."[:1000]
-    if bound is None:
-        return f"Vigil looks again on {wake_at:%Y-%m-%d %H:%M} UTC."
-    return f"{bound.label} Due {bound.due:%Y-%m-%d %H:%M} UTC ({bound.rule})."
+    at = (bound.due if bound else wake_at).astimezone(ZoneInfo(case.time_zone))
+    when = f"{at:%A}, {at:%B} {at.day}, {at:%H:%M} {at:%Z}"
+    return f"{bound.label} Due {when} ({bound.rule})." if bound else f"Vigil looks again on {when}."

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -15,7 +16,7 @@ from activities.check_in import CheckInActivities
 from activities.counterparts import Counterparts, marker
 from activities.coverage import CoverageActivities
 from activities.intake import Intake
-from activities.patient import PatientActivities, quiet_for
+from activities.patient import PatientActivities
 from activities.provider import ProviderActivities
 from activities.schedule import ScheduleActivities
 from domain.actions import (
@@ -28,6 +29,7 @@ from domain.actions import (
     ReadAppointment,
     VerifyCoverage,
 )
+from domain.calendars import quiet_until
 from domain.facts import CoverageStatus, read_fact, write_fact
 from domain.order import AppointmentStatus
 from runtime.keys import KeyRing
@@ -272,15 +274,15 @@ async def test_nobody_is_woken(here: World) -> None:
     assert await here.received("luma") == []
 
 
-def test_quiet_hours_are_the_practices_and_may_span_midnight(here: World) -> None:
-    # Chicago: 20:00 to 08:00; at the change to summer time the night is an hour shorter.
-    assert quiet_for(here.practice, datetime(2026, 3, 2, 14, 0, tzinfo=UTC)) is None
-    assert quiet_for(here.practice, datetime(2026, 3, 2, 13, 59, tzinfo=UTC)) == timedelta(minutes=1)
-    assert quiet_for(here.practice, datetime(2026, 3, 8, 2, 0, tzinfo=UTC)) == timedelta(hours=11)
-    noon = here.practice.messaging.model_copy(update={"quiet_from": time(12), "quiet_until": time(13)})
-    practice = here.practice.model_copy(update={"messaging": noon})
-    assert quiet_for(practice, datetime(2026, 3, 2, 18, 15, tzinfo=UTC)) == timedelta(minutes=45)
-    assert quiet_for(practice, datetime(2026, 3, 2, 19, 0, tzinfo=UTC)) is None
+def test_quiet_hours_may_span_midnight_and_follow_the_local_clock() -> None:
+    # At the change to summer time the night is an hour shorter.
+    chicago, night = ZoneInfo("America/Chicago"), (time(20), time(8))
+    assert quiet_until(datetime(2026, 3, 2, 14, 0, tzinfo=UTC), *night, chicago) is None
+    assert quiet_until(datetime(2026, 3, 2, 13, 59, tzinfo=UTC), *night, chicago) == datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
+    assert quiet_until(datetime(2026, 3, 8, 2, 0, tzinfo=UTC), *night, chicago) == datetime(2026, 3, 8, 13, 0, tzinfo=UTC)
+    noon = (time(12), time(13))
+    assert quiet_until(datetime(2026, 3, 2, 18, 15, tzinfo=UTC), *noon, chicago) == datetime(2026, 3, 2, 19, 0, tzinfo=UTC)
+    assert quiet_until(datetime(2026, 3, 2, 19, 0, tzinfo=UTC), *noon, chicago) is None
 
 
 # --- schedule and check-in -----------------------------------------------------------------------------------------

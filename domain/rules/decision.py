@@ -103,7 +103,7 @@ def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None,
         yield start(
             key=f"{option.kind.value}/{track.key}/{answer.ref}",
             kind=ClockKind.P2P_WINDOW if option.kind == "peer_to_peer" else ClockKind.APPEAL_WINDOW,
-            label=f"The window for a {option.kind.value.replace('_', ' ')} ends.",
+            label=f"The time for this ends: {option.kind.value.replace('_', ' ')}.",
             at=answer.occurred_at,
             due=due,
             rule=option.id,

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from domain.actions import NotifyPatient
 from domain.base import Stage, Turn
-from domain.calendars import Span, subtract
+from domain.calendars import Span, quiet_until, subtract
 from domain.case import Case, Track
 from domain.clocks import ClockKind, start
 from domain.decision import Outcome
@@ -16,6 +17,7 @@ from domain.policy import PolicySlice
 from domain.policy import TaskKind as TaskRuleKind
 from domain.rules.asking import (
     Asks,
+    Look,
     Person,
     Waiting,
     allow,
@@ -58,7 +60,8 @@ def _news(case: Case) -> Iterator[tuple[Message, str]]:
     for key in sorted(case.tracks):
         track = case.tracks[key]
         if Outcome.DENIED in track.outcomes:
-            yield "denied", answer_with(track, Outcome.DENIED).ref
+            some = any(outcome is not None and outcome.permits for outcome in track.outcomes)
+            yield "partly_approved" if some else "denied", answer_with(track, Outcome.DENIED).ref
         elif not track.is_ready:
             yield from _delay(case, track)
 
@@ -74,6 +77,12 @@ def _tell(case: Case, now: datetime, policy: PolicySlice | None, message: Messag
         return
     cause = f"notify_patient/{message}/{about}"
     if case.order.patient.may_be_messaged and not effort(case, now, cause).failed:
+        quiet = policy.patient_messages if policy else None
+        ends = quiet_until(now, quiet.quiet_from, quiet.quiet_until, ZoneInfo(case.time_zone)) if quiet else None
+        if ends is not None:
+            yield Look(ends)
+            yield Waiting(Stage.INFORMING, Turn.VIGIL, "Vigil tells the patient when the quiet hours are over.")
+            return
         yield from pursue(
             case,
             now,
