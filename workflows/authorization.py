@@ -68,7 +68,7 @@ class AuthorizationWorkflow:
         del opening
         while True:
             await self._take_turn()
-            if self._case.closed and not self._flying and not self._keeping.news:
+            if self._is_over and not self._keeping.news:
                 break
             if self._is_long and await self._has_come_to_rest():
                 workflow.continue_as_new(
@@ -196,7 +196,9 @@ class AuthorizationWorkflow:
         timer = None if self._flying and pause > SOON else max(pause, timedelta())
         try:
             await workflow.wait_condition(
-                lambda: self._keeping.news or self._woken, timeout=timer, timeout_summary=self._plan.next
+                lambda: self._keeping.news or self._woken or self._is_over,
+                timeout=timer,
+                timeout_summary=self._plan.next,
             )
         except builtins.TimeoutError:
             return
@@ -260,6 +262,10 @@ class AuthorizationWorkflow:
     @property
     def _case(self) -> Case:
         return self._keeping.case
+
+    @property
+    def _is_over(self) -> bool:
+        return self._case.closed is not None and not self._flying
 
     @property
     def _plan(self) -> Plan:
