@@ -23,7 +23,8 @@ from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
 from domain.decision import Decision, Number, NumberType, Result
 from domain.facts import AnyFact
 from domain.order import Address
-from domain.policy import Channel, PolicySlice, Rail
+from domain.policy import PolicySlice
+from domain.policy_rules import Channel, Rail
 from domain.request import Request
 from runtime.practices import Practice
 

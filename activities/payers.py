@@ -13,7 +13,7 @@ from activities.pas import PasRail
 from connectors.errors import Refused
 from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
 from domain.facts import AnyFact
-from domain.policy import Rail
+from domain.policy_rules import Rail
 
 
 class PayerRail(Protocol):

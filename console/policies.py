@@ -10,16 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from console.errors import CommandFailed
-from domain.policy import (
-    DocumentNeed,
-    Finding,
-    LineKey,
-    LineRequirement,
-    Policy,
-    PolicyError,
-    check_policy,
-    parse_policy,
-)
+from domain.policy import LineKey, LineRequirement, Policy, PolicyError, parse_policy
+from domain.policy_check import Finding, check_policy
+from domain.policy_rules import DocumentNeed
 from runtime.settings import Settings
 from store.database import Database
 from store.policies import release

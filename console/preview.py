@@ -18,7 +18,8 @@ from domain.case import Case, begin, record
 from domain.facts import OrderReceived, PolicyPinned
 from domain.order import Order
 from domain.plan import settle
-from domain.policy import PolicyError, Rail, slice_policy
+from domain.policy import PolicyError, slice_policy
+from domain.policy_rules import Rail
 from domain.rules.submission import request_of
 from runtime.keys import load_keyring
 from runtime.practices import Practice, load_practices

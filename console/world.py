@@ -15,7 +15,8 @@ from connectors.pas.client import PasClient
 from connectors.pas.subscription import subscription
 from console.client import api_url
 from console.errors import CommandFailed
-from domain.policy import Channel, Policy, Rail
+from domain.policy import Policy
+from domain.policy_rules import Channel, Rail
 from runtime.practices import Practice
 from runtime.settings import Settings
 

@@ -32,7 +32,7 @@ from domain.facts import (
     TaskOpened,
 )
 from domain.order import Appointment, DocumentRef
-from domain.policy import WhoAsks
+from domain.policy_rules import WhoAsks
 from domain.results import (
     Acknowledged,
     Asked,

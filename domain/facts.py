@@ -15,7 +15,8 @@ from domain.base import Frozen, Instant, Key, Name, Sentence, Turn
 from domain.calendars import TimeZone
 from domain.decision import AnswerError, Decision, Number
 from domain.order import Appointment, DocumentRef, Order
-from domain.policy import PolicySlice, WhoAsks
+from domain.policy import PolicySlice
+from domain.policy_rules import WhoAsks
 
 MAX_FACT_BYTES = 8 * 1024
 """A fact is small; what is large is a reference."""

@@ -16,22 +16,16 @@ from domain.decision import NumberType
 from domain.order import Urgency
 from domain.policy import (
     SLICE_LIMIT,
-    AppealKind,
-    Breach,
-    InformationEffect,
     LineKey,
-    Need,
     Policy,
     PolicyError,
     PolicySlice,
-    Rail,
-    TaskKind,
-    WhoAsks,
-    check_policy,
     parse_policy,
     policy_digest,
     slice_policy,
 )
+from domain.policy_check import check_policy
+from domain.policy_rules import AppealKind, Breach, InformationEffect, Need, Rail, WhoAsks, WorkKind
 
 FOLDER = Path(__file__).parent.parent / "policies"
 PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf")
@@ -230,9 +224,9 @@ def test_a_slice_of_many_lines_is_small_says_what_it_was_cut_from_and_survives_s
     assert made.digest == policy_digest(POLICIES[payer])
     assert made.effective_on == NOW
     assert sorted(n for found in made.requirements for n in found.lines) == [key.number for key in lines]
-    assert {rule.task for rule in made.tasks} == set(TaskKind)
+    assert {rule.task for rule in made.tasks} == set(WorkKind)
     assert all(made.receipt(channel.rail) for channel in made.channels)
-    assert made.task(TaskKind.CALL)
+    assert made.task(WorkKind.CALL)
     assert made.requirement(99) is None
 
 

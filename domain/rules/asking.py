@@ -20,7 +20,7 @@ from domain.clocks import Clock
 from domain.facts import ActionEnded, Fact, Failure, TaskKind
 from domain.order import DocumentRef, Urgency
 from domain.policy import PolicySlice
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy_rules import WorkKind
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class Allowance:
     lease_minutes: int = 60
 
 
-def allow(case: Case, now: datetime, policy: PolicySlice | None, kind: TaskRuleKind) -> Allowance:
+def allow(case: Case, now: datetime, policy: PolicySlice | None, kind: WorkKind) -> Allowance:
     """The time that people have from now: by the payer's rule where there is one, else by the house's."""
     rule = policy.task(kind) if policy else None
     urgency = case.order.urgency

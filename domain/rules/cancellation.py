@@ -7,8 +7,7 @@ from domain.base import Stage, Turn
 from domain.case import Attempt, Case, Track
 from domain.decision import Outcome
 from domain.facts import TaskKind
-from domain.policy import Rail
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy_rules import Rail, WorkKind
 from domain.rules.asking import Asks, Close, Person, Waiting, allow, common, effort, pursue
 from domain.rules.submission import AUTOMATIC, lost_on, request_of, search
 
@@ -65,7 +64,7 @@ def _withdraw(case: Case, now: datetime, track: Track, attempt: Attempt, why: st
             ),
         )
         return
-    time = allow(case, now, policy, TaskRuleKind.CALL)
+    time = allow(case, now, policy, WorkKind.CALL)
     yield Person(
         key=f"withdraw/{track.key}/{attempt.number}",
         kind=TaskKind.REVIEW,

@@ -9,7 +9,7 @@ from domain.base import Stage, Turn
 from domain.case import Case, Track
 from domain.decision import LineDecision, Outcome
 from domain.facts import DecisionReceived, TaskKind
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Person, Waiting, allow, common, effort, pursue
 
 
@@ -43,7 +43,7 @@ def chart(case: Case, now: datetime) -> Asks:
             )
             yield Waiting(Stage.INFORMING, Turn.VIGIL, "Vigil is filing what happened in the chart.")
             continue
-        time = allow(case, now, case.policies.get(case.order.primary.payer), TaskRuleKind.REVIEW)
+        time = allow(case, now, case.policies.get(case.order.primary.payer), WorkKind.REVIEW)
         yield Person(
             key=f"document_in_chart/{entry.name}/{entry.cause}",
             kind=TaskKind.DOCUMENT_IN_CHART,

@@ -9,7 +9,7 @@ from domain.case import Case
 from domain.facts import CoverageStatus, CoverageVerified, TaskKind
 from domain.order import Coverage
 from domain.policy import PolicySlice
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Look, Person, Waiting, allow, awaits_rules, common, effort, pursue
 
 _WHY = {
@@ -74,7 +74,7 @@ def _again_before_visit(
 def _person(
     case: Case, now: datetime, policy: PolicySlice | None, why: str, key: str, verified: CoverageVerified | None
 ) -> Person:
-    time = allow(case, now, policy, TaskRuleKind.CALL)
+    time = allow(case, now, policy, WorkKind.CALL)
     return Person(
         key=f"fix_coverage/{key}",
         kind=TaskKind.FIX_COVERAGE,

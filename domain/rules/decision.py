@@ -9,8 +9,8 @@ from domain.case import DIFFERING, Case, Track
 from domain.clocks import ClockKind, start
 from domain.decision import LineDecision, Outcome
 from domain.facts import DecisionReceived, TaskKind
-from domain.policy import AppealOption, PolicySlice
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy import PolicySlice
+from domain.policy_rules import AppealOption, WorkKind
 from domain.rules.asking import Asks, Person, allow, common, effort, pursue
 from domain.rules.submission import read_answer, shown_code
 
@@ -70,7 +70,7 @@ def _read(case: Case, now: datetime, track: Track, policy: PolicySlice | None, a
         if track.attempt.contradicted
         else f"The payer's answer ({', '.join(codes)}) needs a person"
     )
-    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    time = allow(case, now, policy, WorkKind.REVIEW)
     return Person(
         key=f"read_answer/{track.key}/{answer.ref}",
         kind=TaskKind.READ_ANSWER,
@@ -110,7 +110,7 @@ def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None,
             waiting_for=Turn.PROVIDER,
             track=track.key,
         )
-    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    time = allow(case, now, policy, WorkKind.REVIEW)
     windows = tuple(_sentence(option, due, _calendar(policy, option)) for option, due in options)
     if chosen is None:
         yield Person(
@@ -193,7 +193,7 @@ def _reasons(track: Track) -> tuple[str, ...]:
 def _ended(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
     """The request is over without a decision: nobody withdraws or sends anew but at a person's word."""
     last = track.attempt.withdrawn or answer_with(track, Outcome.CANCELLED)
-    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    time = allow(case, now, policy, WorkKind.REVIEW)
     return Person(
         key=f"request_ended/{track.key}/{track.attempt.number}",
         kind=TaskKind.CORRECT_REQUEST,
@@ -215,7 +215,7 @@ def _out_of_dates(
     case: Case, now: datetime, track: Track, policy: PolicySlice | None, answer: DecisionReceived
 ) -> Person:
     """The visit lies outside of what was approved: the commonest way to lose an approval is to move the visit."""
-    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    time = allow(case, now, policy, WorkKind.REVIEW)
     visit = case.appointment
     moment = f"{visit.starts_at:%Y%m%d%H%M}" if visit else "none"
     lines = ", ".join(map(str, case.out_of_dates(track)))
@@ -245,7 +245,7 @@ def _compare(
     answer: DecisionReceived,
     lines: tuple[int, ...],
 ) -> Person:
-    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    time = allow(case, now, policy, WorkKind.REVIEW)
     return Person(
         key=f"compare_approval/{track.key}/{answer.ref}",
         kind=TaskKind.COMPARE_APPROVAL,
@@ -300,7 +300,7 @@ def _tell_provider(case: Case, now: datetime, policy: PolicySlice | None, answer
         return
     cause = f"notify_provider/denied/{answer.ref}"
     if effort(case, now, cause).failed:
-        time = allow(case, now, policy, TaskRuleKind.CALL)
+        time = allow(case, now, policy, WorkKind.CALL)
         yield Person(
             key=f"tell_provider/{answer.ref}",
             kind=TaskKind.TELL_PROVIDER,

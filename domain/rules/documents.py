@@ -8,8 +8,8 @@ from domain.calendars import add
 from domain.case import Case, Track
 from domain.facts import TaskKind
 from domain.order import DocumentRef
-from domain.policy import DocumentNeed, PolicySlice
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy import PolicySlice
+from domain.policy_rules import DocumentNeed, WorkKind
 from domain.rules.asking import Asks, Person, Waiting, allow, awaits_rules, common, effort, pursue
 
 
@@ -34,7 +34,7 @@ def documents(case: Case, now: datetime) -> Asks:
             )
             yield Waiting(Stage.DOCUMENTS, Turn.VIGIL, "Vigil is looking in the chart for what the payer wants to see.")
         else:
-            time = allow(case, now, policy, TaskRuleKind.DOCUMENTS)
+            time = allow(case, now, policy, WorkKind.DOCUMENTS)
             yield Person(
                 key=f"gather_documents/{key}/{track.requirement.ref}",
                 kind=TaskKind.GATHER_DOCUMENTS,

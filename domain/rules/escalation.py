@@ -7,7 +7,7 @@ from domain.base import Stage, Turn
 from domain.case import Case
 from domain.clocks import Clock, breached
 from domain.facts import ClockBreached, TaskKind
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Person, allow, short
 
 RUNGS = ("the lead", "the manager", "the practice's management")
@@ -47,7 +47,7 @@ def _task(case: Case, now: datetime, clock: Clock, breach: ClockBreached) -> Per
         for number in range(1, len(RUNGS))
     )
     policy = case.policies.get(case.order.primary.payer)
-    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    time = allow(case, now, policy, WorkKind.REVIEW)
     what = clock.kind.value.replace("_", " ")
     return Person(
         key=f"escalation/{breach.ref}/{rung + 1}",

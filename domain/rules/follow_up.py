@@ -10,8 +10,8 @@ from domain.case import Attempt, Case, Track
 from domain.clocks import Clock, ClockKind, extend, pause, restart, resume, start
 from domain.facts import DecisionReceived, TaskKind
 from domain.order import Urgency
-from domain.policy import InformationEffect, PolicySlice, Rail
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy import PolicySlice
+from domain.policy_rules import InformationEffect, Rail, WorkKind
 from domain.rules.asking import (
     Asks,
     Look,
@@ -245,7 +245,7 @@ def _check_by_person(
     case: Case, now: datetime, track: Track, policy: PolicySlice | None, rhythm: _Rhythm, turn: int
 ) -> Person:
     rail = track.attempt.rail or Rail.PHONE
-    time = allow(case, now, policy, TaskRuleKind.CALL)
+    time = allow(case, now, policy, WorkKind.CALL)
     return Person(
         key=_check_key(track, track.attempt.number, turn),
         kind=TaskKind.CHECK_STATUS,
@@ -270,7 +270,7 @@ _RAILS = {Rail.PORTAL.value: "portal", Rail.FAX.value: "fax, by phone"}
 def _send_information(
     case: Case, now: datetime, track: Track, policy: PolicySlice | None, asking: DecisionReceived
 ) -> Person:
-    time = allow(case, now, policy, TaskRuleKind.DOCUMENTS)
+    time = allow(case, now, policy, WorkKind.DOCUMENTS)
     what = [reason.text or reason.code or "?" for ask in asking.decision.asks for reason in ask.what]
     numbers = [ask.control_number for ask in asking.decision.asks if ask.control_number]
     return Person(

@@ -14,7 +14,7 @@ from domain.decision import Outcome
 from domain.facts import TaskKind
 from domain.order import Appointment, AppointmentStatus
 from domain.policy import PolicySlice
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy_rules import WorkKind
 from domain.rules.asking import (
     Asks,
     Look,
@@ -91,7 +91,7 @@ def _tell(case: Case, now: datetime, policy: PolicySlice | None, message: Messag
         )
         yield Waiting(Stage.INFORMING, Turn.VIGIL, "Vigil is telling the patient.")
         return
-    time = allow(case, now, policy, TaskRuleKind.CALL)
+    time = allow(case, now, policy, WorkKind.CALL)
     yield Person(
         key=f"tell_patient/{message}/{about}",
         kind=TaskKind.TELL_PATIENT,
@@ -131,7 +131,7 @@ def _before_visit(case: Case, now: datetime, policy: PolicySlice | None) -> Asks
     denied = any(Outcome.DENIED in track.outcomes for track in case.tracks.values())
     if now < cut_off and (not denied or _was_dealt_with(case)):
         return
-    time = allow(case, now, policy, TaskRuleKind.CALL)
+    time = allow(case, now, policy, WorkKind.CALL)
     yield Person(
         key=f"visit_at_risk/{stamp}",
         kind=TaskKind.VISIT_AT_RISK,

@@ -8,8 +8,8 @@ from domain.actions import PinPolicy
 from domain.base import Stage, Turn
 from domain.case import Case, Track
 from domain.facts import LineRequirement, RequirementDetermined, TaskKind
-from domain.policy import PolicySlice, WhoAsks
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy import PolicySlice
+from domain.policy_rules import WhoAsks, WorkKind
 from domain.rules.asking import Asks, Person, Waiting, allow, awaits_rules, common, pin_cause, pursue
 
 
@@ -111,7 +111,7 @@ def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: Policy
         )
         yield _person(case, now, policy, why, track)
     elif any(line.referral == "required" for line in lines) and track.referral is None:
-        time = allow(case, now, policy, TaskRuleKind.CALL)
+        time = allow(case, now, policy, WorkKind.CALL)
         yield Person(
             key=f"obtain_referral/{track.key}/{track.requirement.ref}",
             kind=TaskKind.OBTAIN_REFERRAL,
@@ -128,7 +128,7 @@ def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: Policy
 
 
 def _person(case: Case, now: datetime, policy: PolicySlice | None, why: str, track: Track) -> Person:
-    time = allow(case, now, policy, TaskRuleKind.CALL)
+    time = allow(case, now, policy, WorkKind.CALL)
     return Person(
         key=f"determine_requirement/{track.key}/{track.requirement.ref}",
         kind=TaskKind.DETERMINE_REQUIREMENT,

@@ -8,7 +8,7 @@ from domain.base import Stage, Turn
 from domain.case import Case
 from domain.facts import Benefits, CoverageStatus, TaskKind
 from domain.order import Order
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Person, Waiting, allow, common, effort, pursue
 
 
@@ -76,7 +76,7 @@ def responsibility(case: Case, now: datetime) -> Asks:
         )
         yield Waiting(Stage.INFORMING, Turn.VIGIL, "Vigil is posting the patient's responsibility for check-in.")
         return
-    time = allow(case, now, case.policies.get(case.order.primary.payer), TaskRuleKind.CALL)
+    time = allow(case, now, case.policies.get(case.order.primary.payer), WorkKind.CALL)
     yield Person(
         key=f"collect_responsibility/{verified.ref}",
         kind=TaskKind.COLLECT_RESPONSIBILITY,

@@ -6,13 +6,13 @@ from datetime import datetime
 from domain.base import Stage, Turn
 from domain.case import Case
 from domain.facts import TaskKind
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Person, allow
 
 
 def stewardship(case: Case, now: datetime) -> Asks:
     """A person looks at what Vigil cannot place."""
-    allowed = allow(case, now, case.policies.get(case.order.primary.payer), TaskRuleKind.REVIEW)
+    allowed = allow(case, now, case.policies.get(case.order.primary.payer), WorkKind.REVIEW)
     for fact in case.unknown:
         yield Person(
             key=f"review_unknown/{fact.ref}",

@@ -7,8 +7,8 @@ from domain.actions import InquireStatus, SubmitRequest
 from domain.base import Stage, Turn
 from domain.case import Attempt, Case, Track
 from domain.facts import Failure, TaskKind
-from domain.policy import Channel, PolicySlice, Rail
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy import PolicySlice
+from domain.policy_rules import Channel, Rail, WorkKind
 from domain.request import Request
 from domain.rules.asking import (
     Asks,
@@ -203,7 +203,7 @@ def search(
 def read_answer(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
     """A person reads what Vigil could not."""
     answer = track.attempt.not_understood[-1]
-    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    time = allow(case, now, policy, WorkKind.REVIEW)
     return Person(
         key=f"read_answer/{track.key}/{answer.ref}",
         kind=TaskKind.READ_ANSWER,
@@ -231,7 +231,7 @@ def find_request(
     case: Case, now: datetime, track: Track, policy: PolicySlice, rail: str, *, once: bool = False
 ) -> Person:
     """A person asks the payer by our trace number whether it has the request."""
-    time = allow(case, now, policy, TaskRuleKind.CALL)
+    time = allow(case, now, policy, WorkKind.CALL)
     trace = trace_of(case, track, track.attempt.number)
     return Person(
         key=f"find_request/{track.key}/{track.attempt.number}",
@@ -256,7 +256,7 @@ def find_request(
 
 def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
     rejected = track.attempt.rejected
-    time = allow(case, now, policy, TaskRuleKind.REVIEW)
+    time = allow(case, now, policy, WorkKind.REVIEW)
     codes = ", ".join(shown_code(e.code) for e in rejected.errors[:5]) if rejected else _last_error(case, track)
     return Person(
         key=f"correct_request/{track.key}/{track.attempt.number}",
@@ -295,7 +295,7 @@ def _last_error(case: Case, track: Track) -> str:
 
 
 def _by_person(case: Case, now: datetime, track: Track, policy: PolicySlice | None, rail: Rail) -> Person:
-    time = allow(case, now, policy, TaskRuleKind.SUBMISSION)
+    time = allow(case, now, policy, WorkKind.SUBMISSION)
     where = {
         Rail.PORTAL: f"in the portal {policy.contacts.portal}"
         if policy and policy.contacts.portal

@@ -10,7 +10,7 @@ from domain.case import Case
 from domain.clocks import ClockKind, start
 from domain.facts import TaskKind
 from domain.order import AppointmentStatus
-from domain.policy import TaskKind as TaskRuleKind
+from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Close, Look, Person, Waiting, allow, common, effort, pursue, short
 
 AFTER = timedelta(hours=12)
@@ -100,7 +100,7 @@ def _service_day(case: Case) -> datetime:
 
 
 def _ask(case: Case, now: datetime, title: str, stamp: str) -> Person:
-    allowed = allow(case, now, case.policies.get(case.order.primary.payer), TaskRuleKind.REVIEW)
+    allowed = allow(case, now, case.policies.get(case.order.primary.payer), WorkKind.REVIEW)
     return Person(
         key=f"review_visit/{stamp}",
         kind=TaskKind.REVIEW,
