@@ -221,6 +221,9 @@ class Watch:
             known = await facts_of(self._client, case.practice, case.case_id, patience=timedelta(seconds=5))
         except (RPCError, WorkflowQueryFailedError):
             return timedelta()  # it cannot answer: that is told as stuck or overdue, not as a lag
+        if row is not None and known is not None and len(known) < row.n:
+            # Restored from a copy so young that it has the last round: it takes back what it lost when it looks again.
+            await wake_case(self._client, case.practice, case.case_id)
         unpublished = [fact.recorded_at for fact in (known or ())[row.n if row else 0 :] if fact.recorded_at]
         return max(at - min(unpublished), timedelta()) if unpublished else timedelta()
 
