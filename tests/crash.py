@@ -48,6 +48,7 @@ from store import cases
 from store.database import Database
 from store.migrate import migrate
 from store.policies import release
+from store.tokens import Role, Tokens
 from tests.builders import received
 from tests.house import Desk, House, daytime_zone
 
@@ -147,6 +148,7 @@ class Machine:
             ["sandbox", "--port", str(httpx.URL(self.settings.sandbox_url).port), "--state", f"{self.folder}/world"],
             f"{self.settings.sandbox_url}/healthz",
         )
+        self.api = self._program("api", ["api"], f"http://127.0.0.1:{self.settings.api_port}/healthz")
         self._temporal = AsyncExitStack()
         self._stopping = AsyncExitStack()
         self._server: TemporalServer | None = None
@@ -164,6 +166,7 @@ class Machine:
             await release(self.database, path.read_text(), by="test", at=datetime.now(UTC))
         self.client = await connect(self.settings, self.keyring)
         self._stopping.callback(self.kill_workers)
+        self._stopping.callback(self.api.end)
         await self.start_workers(2)
 
     async def stop(self) -> None:
@@ -188,6 +191,17 @@ class Machine:
         return self._program(
             f"worker-{port}", ["tests.crash"], f"http://127.0.0.1:{port}/healthz", VIGIL_WORKER_PORT=str(port)
         )
+
+    # --- the doors ------------------------------------------------------------------------------------------------
+
+    async def start_api(self) -> None:
+        self.api.start()
+        await self.api.healthy()
+
+    async def token(self, practice: str, role: Role) -> str:
+        """A token of a person of the practice."""
+        until = datetime.now(UTC) + timedelta(hours=1)
+        return (await Tokens(self.database).issue(practice, role, "ada", expires_at=until)).secret
 
     # --- Temporal -------------------------------------------------------------------------------------------------
 
@@ -307,13 +321,17 @@ class Office:
 
     async def open(self, scenario: str = "100", **what: Any) -> "Watched":
         """Plant an order in the practice's record and open its case, as the door does; again until it is taken."""
+        case = await self.plant(scenario, **what)
+        await case.ordered()
+        return case
+
+    async def plant(self, scenario: str = "100", **what: Any) -> "Watched":
+        """Plant an order in the practice's record; its case is to be opened."""
         async with httpx.AsyncClient(base_url=self.machine.settings.sandbox_url, timeout=10) as control:
             # Of the house a desk needs nothing to plant an order.
             desk = Desk(cast("House", self.machine), self.practice, self.machine.client, control)
             order = await desk.order(scenario, **what)
-        case = Watched(self, order)
-        await case.ordered()
-        return case
+        return Watched(self, order)
 
     async def fault(self, system: str, route: str, fault: str, times: int = 1, **more: object) -> None:
         """Switch a fault of the outside world on."""

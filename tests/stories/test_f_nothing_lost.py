@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from domain.facts import OrderCancelled
-from tests.crash import Machine, Office, eventually
+from store.tokens import Role
+from tests.crash import Machine, Office, Watched, eventually
 
-PRACTICES = ("taken", "unsent", "late", "dark", "again", "older", "fresh", "all")
+PRACTICES = ("taken", "unsent", "late", "dark", "again", "older", "fresh", "young", "doors", "all")
 DECIDED: dict[str, Any] = {
     "result": "decided",
     "reference": "CALL-1",
@@ -168,6 +170,49 @@ async def test_temporal_from_an_older_copy_learns_what_it_lost_and_sends_nothing
         assert (row.ready, row.tasks) == (one is not cancelled, ())
     await older.require_everything_once(quiet, midway, portal, cancelled, withdrawn=1)
     await fresh.require_everything_once(opened, flying)
+
+
+async def test_a_copy_that_remembers_the_last_round_is_noticed_by_what_it_lacks(machine: Machine) -> None:
+    portal = await machine.office("young").open(payer="keystone-sf")
+    await portal.until("a person has to ask", lambda case: bool(case.open_tasks))
+    await machine.watch()
+    copy = await machine.copy_temporal()
+    await portal.hand_in("submit_request", "ada", **DECIDED)
+    await portal.informed()
+    await portal.in_step()
+
+    await machine.restore_temporal(copy)
+    assert (await portal.case()).open_tasks
+    await machine.watch()
+    await portal.informed()
+    await portal.in_step()
+    await machine.office("young").require_everything_once(portal)
+
+
+async def test_the_doors_killed_while_orders_come_in_open_each_case_once(machine: Machine) -> None:
+    office = machine.office("doors")
+    await machine.start_api()
+    headers = {"Authorization": f"Bearer {await machine.token('doors', Role.INTAKE)}"}
+    planted = [await office.plant() for _ in range(4)]
+
+    async def send(case: Watched) -> httpx.Response | None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{machine.settings.api_port}", timeout=30) as http:
+            key = {"Idempotency-Key": case.order.number}
+            answer = await http.post("/v1/orders", json=case.order.model_dump(mode="json"), headers=headers | key)
+            return answer if answer.is_success else None
+
+    first = asyncio.gather(*(send(case) for case in planted), return_exceptions=True)
+    await asyncio.sleep(0.1)
+    machine.api.end()
+    assert any(isinstance(answer, httpx.TransportError) for answer in await first)
+    await machine.start_api()
+
+    for case in planted:
+        answer = await eventually("the order is taken", lambda case=case: send(case))  # type: ignore[misc]
+        assert answer.status_code in {200, 202}
+        assert answer.json()["case_id"] == case.id
+    await asyncio.gather(*(case.informed() for case in planted))
+    await office.require_everything_once(*planted)
 
 
 async def test_everything_killed_at_once_starts_again_and_goes_on(machine: Machine) -> None:
