@@ -133,5 +133,5 @@ def unreadable(why: str) -> Decision:
 
 def decision_source(track: str, attempt: int, decision: Decision) -> str:
     """The source id of a decision, made from what it says: told by two channels, it happened once."""
-    said = decision.model_dump_json(exclude={"notes", "received"})
+    said = decision.model_dump_json(exclude={"notes", "received", "trace", "member_id"})
     return f"decision:{track}:{attempt}:{hashlib.sha256(said.encode()).hexdigest()[:32]}"

@@ -67,8 +67,12 @@ def _entries(case: Case) -> Iterator[_Entry]:
             continue
         for number in sorted(track.attempts):
             attempt = track.attempts[number]
+            decided = False
             for answer in attempt.answers:
-                yield _answered(case, track, answer)
+                pended = {line.decision for line in answer.decision.lines} == {Outcome.PENDED}
+                if not (pended and decided):  # a pend that comes late says nothing new
+                    yield _answered(case, track, answer)
+                decided = decided or not pended
 
 
 def _not_required(case: Case, track: Track) -> _Entry:

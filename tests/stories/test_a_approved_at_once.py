@@ -1,8 +1,7 @@
 """Story A: approved at once by PAS; number, dates, units in the chart, patient told, responsibility posted, watched on."""
 
-from tests.house import Desk
-
 from domain.decision import NumberType
+from tests.house import Desk
 
 
 async def test_an_order_is_approved_told_filed_and_watched_until_the_visit(desk: Desk) -> None:

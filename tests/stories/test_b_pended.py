@@ -1,11 +1,11 @@
 """Story B: pended, followed up on the payer's calendar, approved; found by inquiry when the notification is lost."""
 
 from datetime import timedelta
-
-from tests.builders import policy
-from tests.house import Desk
+from itertools import pairwise
 
 from domain.calendars import Calendar
+from tests.builders import policy
+from tests.house import Desk
 
 
 def _payer_calendar() -> Calendar:
@@ -28,7 +28,7 @@ async def test_a_lost_notification_is_found_by_the_follow_ups(desk: Desk) -> Non
     assert 3 <= len(inquiries) <= 5
     calendar = _payer_calendar()
     assert all(calendar.is_open(calendar.local_date(inquiry.occurred_at)) for inquiry in inquiries)
-    gaps = [b.occurred_at - a.occurred_at for a, b in zip(inquiries, inquiries[1:], strict=False)]
+    gaps = [b.occurred_at - a.occurred_at for a, b in pairwise(inquiries)]
     assert all(gap >= timedelta(hours=23) for gap in gaps)
     assert approved.is_ready
     (final,) = [a for a in approved.tracks["1-ordering"].attempt.answers if a.via == "inquiry"]

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
-from tests.house import Desk, Live
 
 from domain.facts import Fact
 from domain.results import read_result
 from domain.work import claim, complete
+from tests.house import Desk, Live
 
 
 async def _claim(case: Live, task: str, by: str) -> bool:
@@ -20,10 +20,12 @@ async def _claim(case: Live, task: str, by: str) -> bool:
     try:
         await case.report(fact)
     except WorkflowUpdateFailedError as refused:
-        assert isinstance(refused.cause, ApplicationError)
-        assert refused.cause.type == "task_held"
-        return False
-    return True
+        cause = refused.cause
+    else:
+        return True
+    assert isinstance(cause, ApplicationError)
+    assert cause.type == "task_held"
+    return False
 
 
 async def _hand_in(case: Live, task: str, by: str, **form: Any) -> tuple[Fact, ...]:
@@ -77,7 +79,9 @@ async def test_a_portal_request_is_claimed_taken_over_and_decided_with_evidence(
     assert refused.value.cause.type == "number_is_pending"
     assert not (await case.case()).is_ready
 
-    await _hand_in(case, found, "ada", result="decided", reference="CALL-1", lines=[{**decided, "number": "K4418830-01"}])
+    await _hand_in(
+        case, found, "ada", result="decided", reference="CALL-1", lines=[{**decided, "number": "K4418830-01"}]
+    )
     approved = await case.case()
     assert approved.is_ready
     assert {notice.message for notice in approved.patient_notices} == {"approved"}

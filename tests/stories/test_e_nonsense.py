@@ -1,6 +1,7 @@
 """Story E: nonsense, an unknown code, an error inside a 200, HTML: never approved; a person sees the raw answer."""
 
 import pytest
+
 from tests.house import Desk
 
 
