@@ -57,17 +57,19 @@ class Service:
     diagnoses: tuple[str, ...]
     place: str = "22"
     units: int = 1
+    allowed_cents: int | None = None
+    """What the practice's contract allows, invented."""
 
 
-EMG = Service("95886", Category.EMG, "EMG, arm", ("G56.01", "M54.12"), place="11")
-NERVES = Service("95910", Category.EMG, "Nerve conduction", ("G56.01",), place="11")
-DOPPLER = Service("93970", Category.VENOUS_DOPPLER, "Venous Doppler, legs", ("M79.661",))
-DOPPLER_INPATIENT = Service("93970", Category.VENOUS_DOPPLER, "Venous Doppler, legs", ("M79.661",), place="21")
-CT_LUMBAR = Service("72131", Category.CT, "CT lumbar spine", ("M54.16", "M51.26"))
-CT_HEAD = Service("70450", Category.CT, "CT head", ("R51.9",))
-CT_KNEE = Service("73700", Category.CT, "CT knee", ("M25.561",))
-BONE_SCAN = Service("78306", Category.BONE_SCAN, "Bone scan", ("M89.8X5",))
-CONSULT = Service("99243", Category.CONSULT, "Neurology consult", ("G56.01",), place="11")
+EMG = Service("95886", Category.EMG, "EMG, arm", ("G56.01", "M54.12"), place="11", allowed_cents=21500)
+NERVES = Service("95910", Category.EMG, "Nerve conduction", ("G56.01",), place="11", allowed_cents=24000)
+DOPPLER = Service("93970", Category.VENOUS_DOPPLER, "Venous Doppler, legs", ("M79.661",), allowed_cents=19800)
+DOPPLER_INPATIENT = Service("93970", Category.VENOUS_DOPPLER, "Venous Doppler, legs", ("M79.661",), place="21", allowed_cents=19800)
+CT_LUMBAR = Service("72131", Category.CT, "CT lumbar spine", ("M54.16", "M51.26"), allowed_cents=61000)
+CT_HEAD = Service("70450", Category.CT, "CT head", ("R51.9",), allowed_cents=48000)
+CT_KNEE = Service("73700", Category.CT, "CT knee", ("M25.561",), allowed_cents=52500)
+BONE_SCAN = Service("78306", Category.BONE_SCAN, "Bone scan", ("M89.8X5",), allowed_cents=57000)
+CONSULT = Service("99243", Category.CONSULT, "Neurology consult", ("G56.01",), place="11", allowed_cents=14500)
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def _order(place: int, row: Row, now: datetime, zone: ZoneInfo) -> Order:
                 units=service.units if row.scenario != "110" else 6,
                 place_of_service=service.place,
                 service_from=service_day,
+                allowed_cents=service.allowed_cents,
             )
             for line, service in enumerate(row.services, start=1)
         ),
