@@ -4,7 +4,7 @@ The last three digits of a member id choose what the simulated payer does (docs/
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -64,7 +64,7 @@ class Service:
 EMG = Service("95886", Category.EMG, "EMG, arm", ("G56.01", "M54.12"), place="11", allowed_cents=21500)
 NERVES = Service("95910", Category.EMG, "Nerve conduction", ("G56.01",), place="11", allowed_cents=24000)
 DOPPLER = Service("93970", Category.VENOUS_DOPPLER, "Venous Doppler, legs", ("M79.661",), allowed_cents=19800)
-DOPPLER_INPATIENT = Service("93970", Category.VENOUS_DOPPLER, "Venous Doppler, legs", ("M79.661",), place="21", allowed_cents=19800)
+DOPPLER_INPATIENT = replace(DOPPLER, place="21")
 CT_LUMBAR = Service("72131", Category.CT, "CT lumbar spine", ("M54.16", "M51.26"), allowed_cents=61000)
 CT_HEAD = Service("70450", Category.CT, "CT head", ("R51.9",), allowed_cents=48000)
 CT_KNEE = Service("73700", Category.CT, "CT knee", ("M25.561",), allowed_cents=52500)
