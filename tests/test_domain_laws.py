@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ settings.register_profile(
     "vigil",
     deadline=None,
     derandomize=False,
-    max_examples=2000 if LONG else 60,
+    max_examples=2000 if LONG else 100,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("vigil")
@@ -109,6 +110,16 @@ def _sent(case: Case) -> dict[tuple[str, str], list[Failure | None]]:
             _, track, attempt, _ = cause.split("/")
             found.setdefault((track, attempt), []).extend(t.ended.failure if t.ended else None for t in tries)
     return found
+
+
+def a_try_rests(world: World) -> None:
+    """What was out of reach is left alone for a while before it is tried again."""
+    for tries in world.case.actions.values():
+        for one, next_one in pairwise(tries):
+            if one.ended and one.ended.failure is Failure.EXHAUSTED:
+                assert one.ended.recorded_at is not None
+                assert next_one.begun.recorded_at is not None
+                assert next_one.begun.recorded_at - one.ended.recorded_at >= timedelta(minutes=2)
 
 
 def unknown_is_never_approved(world: World) -> None:
@@ -182,6 +193,7 @@ EVERY_TURN = (
     exactly_one_turn,
     no_key_twice,
     never_sent_twice,
+    a_try_rests,
     unknown_is_never_approved,
     facts_are_in_order_and_small,
     nothing_of_health_where_many_look,

@@ -425,11 +425,11 @@ def _claimed(world: World, rng: random.Random) -> Fact:
             decision = _decision(world, lines, lambda _: rng.choice(outcomes))
             return DecisionReceived(**head, **about, via="notification", decision=decision)
         case 3:
-            asks = (InformationAsk(what=(Reason(text=f"The note of {SECRET} " + "x" * 900),)),)
+            asks = tuple(InformationAsk(what=(Reason(text=f"{n} {SECRET} ".ljust(998, "x")),)) for n in range(7))
             decision = _decision(world, lines, lambda _: Outcome.PENDED, asks=asks)
             return DecisionReceived(**head, **about, via="inquiry", decision=decision)
         case 4:
-            return AnswerNotUnderstood(**head, **about, why=f"A web page about {SECRET}. " + "y" * 900)
+            return AnswerNotUnderstood(**head, **about, why=f"A web page about {SECRET}. ".ljust(998, "y"))
         case 5:
             errors = tuple({"code": "Z" * 30, "text": SECRET} for _ in range(60))
             return RequestRejected(**head, **about, errors=errors)
