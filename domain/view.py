@@ -1,6 +1,7 @@
 """What PostgreSQL and the doors show of a case: one row with its tasks and clocks. Derived, never the truth."""
 
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
@@ -136,3 +137,20 @@ def view(case: Case, plan: Plan, now: datetime) -> CaseView:
         tasks=tuple(tasks),
         clocks=plan.clocks,
     )
+
+
+def details(case: Case, plan: Plan) -> str:
+    """What the Temporal Web UI shows beside a history, as Markdown: where the case stands, in the practice's time."""
+    zone = ZoneInfo(case.time_zone)
+    clocks = [f"- {c.due.astimezone(zone):%Y-%m-%d %H:%M %Z}: {c.label} ({c.rule})" for c in plan.clocks]
+    lines = [
+        f"**Stage:** {plan.stage.value}  ",
+        f"**Turn:** {plan.turn.value}  ",
+        f"**Why:** {plan.why}  ",
+        f"**Next:** {plan.next}",
+        "",
+        "**Clocks**",
+        "",
+        *(clocks or ["- none"]),
+    ]
+    return "\n".join(lines)

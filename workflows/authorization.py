@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.order import Urgency
     from domain.plan import Plan, Settled, plan
     from domain.refusal import refuse_all
-    from domain.view import Publication, Published, view
+    from domain.view import CaseView, Publication, Published, details, view
 
 PRACTICE = SearchAttributeKey.for_keyword("VigilPractice")
 PAYER = SearchAttributeKey.for_keyword("VigilPayer")
@@ -58,7 +58,7 @@ class AuthorizationWorkflow:
         self._flying: set[asyncio.Task[None]] = set()
         self._publishing: asyncio.Task[None] | None = None
         self._planned = 0
-        self._published_plan: Plan | None = None
+        self._published: CaseView | None = None
         self._woken = False
         self._shown: tuple[object, ...] = ()
 
@@ -70,7 +70,7 @@ class AuthorizationWorkflow:
             await self._take_turn()
             if self._is_over and not self._keeping.news:
                 break
-            if self._is_long and await self._has_come_to_rest():
+            if self._is_long and self._is_at_rest:
                 workflow.continue_as_new(
                     Opening(case_id=self._case.id, facts=self._case.facts, confirmed=self._confirmed)
                 )
@@ -222,27 +222,23 @@ class AuthorizationWorkflow:
                     NEXT_DEADLINE.value_set(deadline) if deadline else NEXT_DEADLINE.value_unset(),
                 ]
             )
-        clocks = "\n".join(f"- {c.label} {c.due:%Y-%m-%d %H:%M} UTC ({c.rule})" for c in found.clocks)
-        workflow.set_current_details(
-            f"**Stage:** {found.stage.value}  \n**Turn:** {found.turn.value}  \n**Why:** {found.why}  \n"
-            f"**Next:** {found.next}\n\n**Clocks**\n{clocks or '- none'}"
-        )
+        workflow.set_current_details(details(self._case, found))
 
     async def _publish(self) -> None:
         """Hand over to the archive and the read model: one in flight, the latest wins."""
         try:
             while self._unpublished:
-                n = self._case.n
-                self._published_plan = self._plan
+                facts = self._case.facts[self._confirmed :]
+                self._published = self._view
                 published: Published = await workflow.execute_activity(
                     "publish",
-                    Publication(
-                        view=view(self._case, self._plan, workflow.now()), facts=self._case.facts[self._confirmed :]
-                    ),
+                    Publication(view=self._published, facts=facts),
                     result_type=Published,
                     start_to_close_timeout=HEARTBEAT,
                     retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1)),
-                    summary=f"Hand facts {self._confirmed + 1} to {n} to the archive",
+                    summary=f"Hand facts {facts[0].n} to {facts[-1].n} to the archive"
+                    if facts
+                    else "Show where it stands",
                 )
                 self._confirmed = published.confirmed
                 self._keeping.take(published.missing, workflow.now())
@@ -255,7 +251,7 @@ class AuthorizationWorkflow:
 
     @property
     def _unpublished(self) -> bool:
-        return self._confirmed < self._case.n or self._published_plan is not self._plan
+        return self._confirmed < self._case.n or self._published != self._view
 
     # --- what it knows --------------------------------------------------------------------------------------------
 
@@ -274,8 +270,12 @@ class AuthorizationWorkflow:
             raise ApplicationError("The case has not been planned yet.", type="not_planned")
         return found
 
+    @property
+    def _view(self) -> CaseView:
+        return view(self._case, self._plan, workflow.now())
+
     def _standing(self, n: int, *, repeated: bool) -> Standing:
-        return Standing(n=n, repeated=repeated, view=view(self._case, self._plan, workflow.now()))
+        return Standing(n=n, repeated=repeated, view=self._view)
 
     def _is_greeting(self, report: Report) -> bool:
         """Whether this is the report that came with the start: the case has its order from the start itself."""
@@ -287,7 +287,8 @@ class AuthorizationWorkflow:
     def _is_long(self) -> bool:
         return workflow.info().is_continue_as_new_suggested()
 
-    async def _has_come_to_rest(self) -> bool:
+    @property
+    def _is_at_rest(self) -> bool:
         return (
             not self._flying
             and self._publishing is None
