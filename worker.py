@@ -17,7 +17,6 @@ from temporalio.worker import Worker
 
 from activities import Parts, case_activities, payer_activities
 from activities.recall import Recall
-from activities.rules import Shelf
 from domain.policy import Policy
 from runtime.errors import VigilRuntimeError
 from runtime.health import serve_health
@@ -28,8 +27,8 @@ from runtime.practices import load_practices
 from runtime.schedules import ensure_schedules
 from runtime.settings import Settings, load_settings
 from runtime.temporal import connect, ensure_search_attributes, worker_options
-from store.errors import StoreAway
-from store.policies import released
+from store.errors import StoreFault
+from store.shelf import Shelf, Source
 from workflows import WORKFLOWS
 
 REFRESH_SECONDS = 30
@@ -112,19 +111,20 @@ async def serving(client: Client, settings: Settings, parts: Parts) -> AsyncIter
 async def _refresh(parts: Parts, queues: PayerQueues) -> None:
     while True:
         await asyncio.sleep(REFRESH_SECONDS)
-        await load_shelf(parts)
+        try:
+            await load_shelf(parts)
+        except StoreFault:  # at the start it ends the process; later what is held serves, and it is asked again
+            log.exception("the policies in force cannot be read; those that are held stay")
         await queues.keep(parts.shelf.policies)
 
 
 async def load_shelf(parts: Parts) -> None:
-    """Take the policies in force from PostgreSQL; while it is away those that are held stay in force."""
-    try:
-        found = await released(parts.database)
-    except StoreAway:
-        log.warning("PostgreSQL is away; the policies that are held stay in force")
-        return
-    if found:
-        parts.shelf.replace(release.policy for release in found)
+    """Take the policies in force from PostgreSQL; while it is away those that are held stay, or else the files serve."""
+    found = await parts.shelf.refresh(parts.database)
+    if found.source is not Source.RELEASED:
+        log.warning("no policies came from PostgreSQL; others are in force", source=found.source.value)
+    for payer in found.unreadable:
+        log.error("a payer's policy cannot be read; what was held of it stays", payer=payer)
 
 
 async def run(settings: Settings) -> None:
@@ -137,7 +137,8 @@ async def run(settings: Settings) -> None:
     client = await connect(settings, keyring, runtime=temporal_runtime(settings))
     await ensure_search_attributes(client)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(Parts.open(settings, keyring, practices, client, Shelf()))
+        shelf = Shelf(folder=settings.policies_dir)
+        parts = await stack.enter_async_context(Parts.open(settings, keyring, practices, client, shelf))
         await load_shelf(parts)
         await stack.enter_async_context(serving(client, settings, parts))
         await ensure_schedules(client, settings, practices)

@@ -16,7 +16,7 @@ from activities.outside import Outside
 from activities.patient import PatientActivities
 from activities.payers import Payers
 from activities.provider import ProviderActivities
-from activities.rules import Rules, Shelf
+from activities.rules import Rules
 from activities.schedule import ScheduleActivities
 from activities.sweep import Sweeps
 from activities.turns import settle_turn
@@ -27,6 +27,7 @@ from runtime.keys import KeyRing
 from runtime.practices import Practice
 from runtime.settings import Settings
 from store.database import Database
+from store.shelf import Shelf
 
 Activities = list[Callable[..., Any]]
 

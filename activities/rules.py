@@ -1,8 +1,6 @@
-"""The payers' released rules: held in memory, and the slice of them that decides an order."""
+"""The slice of a payer's released rules that decides an order."""
 
-from collections.abc import Iterable, Mapping
 from datetime import date
-from types import MappingProxyType
 
 from temporalio import activity
 
@@ -10,38 +8,8 @@ from activities.outside import guarded
 from domain.actions import PinPolicy
 from domain.facts import AnyFact, PolicyMissing, PolicyPinned
 from domain.order import Order, Patient
-from domain.policy import LineKey, Policy, PolicyError, slice_policy
-
-
-class Shelf:
-    """The policies that are released, by payer. Replaced whole when others are released."""
-
-    def __init__(self, policies: Iterable[Policy] = ()) -> None:
-        self._policies: Mapping[str, Policy] = MappingProxyType({})
-        self.replace(policies)
-
-    def replace(self, policies: Iterable[Policy]) -> None:
-        """Put these policies in the place of those that were held."""
-        self._policies = MappingProxyType({policy.payer: policy for policy in policies})
-
-    def get(self, payer: str) -> Policy | None:
-        """The payer's policy, if one is released."""
-        return self._policies.get(payer)
-
-    def names(self) -> Mapping[str, str]:
-        """What others call each payer (its name, its identifiers), in lower case, and the payer's id."""
-        found: dict[str, str] = {}
-        for policy in self.policies:
-            given = policy.identifiers
-            for name in (policy.payer, policy.name, given.eligibility_payer_id, given.pas_organization):
-                if name:
-                    found[name.lower()] = policy.payer
-        return found
-
-    @property
-    def policies(self) -> tuple[Policy, ...]:
-        """All that are held, by payer's id."""
-        return tuple(self._policies[payer] for payer in sorted(self._policies))
+from domain.policy import LineKey, PolicyError, slice_policy
+from store.shelf import Shelf
 
 
 class Rules:

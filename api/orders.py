@@ -140,7 +140,7 @@ async def _read(request: Request, caller: Caller, source: str) -> Order:
 
 
 async def _from_fhir(caller: Caller, bundle: dict[str, Any], source: str) -> Order:
-    names = await caller.services.payers.names()
+    names = (await caller.services.rules()).names()
     try:
         return order_from_fhir(bundle, caller.practice, source, payers=names)
     except OrderUnreadable as error:

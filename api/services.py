@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client
 
-from api.payers import Payers
 from api.reach import Cases
 from api.webhook_facts import Claims
 from connectors.documents import Documents
@@ -24,6 +23,7 @@ from store.audit import AuditTrail
 from store.database import Database
 from store.errors import StoreAway
 from store.idempotency import Idempotency
+from store.shelf import Shelf
 from store.signoffs import Signoffs
 from store.spool import Spool
 from store.tokens import Tokens
@@ -32,6 +32,7 @@ from store.webhooks import SeenCallbacks
 KEEPING_SECONDS = 10.0
 """How often what waits for PostgreSQL is tried again."""
 _FORGET_EVERY = timedelta(hours=1)
+_FRESH_SECONDS = 60.0
 
 log = get_logger(__name__)
 
@@ -57,7 +58,7 @@ class Services:
     idempotency: Idempotency
     signoffs: Signoffs
     seen: SeenCallbacks
-    payers: Payers
+    shelf: Shelf
     cases: Cases
     claims: Claims
     clock: Callable[[], datetime] = utc_now
@@ -88,11 +89,18 @@ class Services:
             idempotency=Idempotency(database, keyring),
             signoffs=Signoffs(database, keyring),
             seen=SeenCallbacks(database),
-            payers=Payers(database, settings.policies_dir),
+            shelf=Shelf(folder=settings.policies_dir),
             cases=Cases(client, settings, keyring, database),
             claims=Claims(),
             clock=clock,
         )
+
+    async def rules(self) -> Shelf:
+        """The payers' rules in force, of a minute ago at most; while PostgreSQL is away those that are held, or the files'."""
+        found = await self.shelf.refresh(self.database, every=_FRESH_SECONDS)
+        for payer in found.unreadable:
+            log.error("a payer's policy cannot be read; what was held of it stays", payer=payer)
+        return self.shelf
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:

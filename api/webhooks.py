@@ -93,7 +93,7 @@ async def post_webhook(
     What cannot be verified is answered with 401 and changes nothing; where it names a case, Vigil may ask the payer.
     """
     services = services_of(request)
-    if not await services.payers.known(payer):
+    if (await services.rules()).get(payer) is None:
         raise Problem(404, "payer_unknown", "There is no such payer here.")
     body = await request.body()
     at = _verified(services, payer, x_vigil_timestamp, x_vigil_signature, body)

@@ -16,7 +16,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
-from tests.builders import MONDAY, order, policies, received
 from pydantic import SecretStr
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
@@ -24,7 +23,6 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities import Parts
 from activities.counterparts import Counterparts
-from activities.rules import Shelf
 from domain.case import Case, replay
 from domain.facts import AnyFact, Fact
 from domain.messages import NOTICE, REPORT, WORKFLOW, Opening, Report, Standing
@@ -34,6 +32,8 @@ from runtime.keys import KeyRing
 from runtime.practices import Practice, load_practices
 from runtime.settings import Settings
 from store.migrate import migrate
+from store.shelf import Shelf
+from tests.builders import MONDAY, order, policies, received
 from worker import serving
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,7 +19,6 @@ from vendor_world import fhir_order, fhir_patient
 
 from activities import Parts
 from activities.intake import Intake
-from activities.rules import Shelf
 from activities.sweep import Sweeps
 from activities.watch import Watch
 from domain.facts import AnyFact, Fact
@@ -33,6 +32,7 @@ from runtime.practices import Practice, load_practices
 from runtime.settings import Settings
 from store.database import Database
 from store.migrate import migrate
+from store.shelf import Shelf
 from worker import serving
 from workflows.sweep import IntakeSweep, Reconciliation
 from workflows.watchman import Watchman
