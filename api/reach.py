@@ -23,7 +23,7 @@ from api.problems import Problem, away, closed_problem, not_found, refused
 from domain.case import Case, replay
 from domain.facts import AnyFact, Fact, OrderReceived
 from domain.messages import REPORT, Refusal, Report, Standing
-from runtime.cases import PRACTICE, CaseOver, CaseRefused, CaseUnanswered, open_case, tell_case
+from runtime.cases import PRACTICE, CaseOver, CaseRefused, CaseUnanswered, open_case, reach, tell_case
 from runtime.codec import for_practice
 from runtime.keys import KeyRing
 from runtime.settings import Settings
@@ -55,7 +55,6 @@ class Cases:
         self._database = database
         self._clients: dict[str, Client] = {}
         self._owners: OrderedDict[str, str] = OrderedDict()
-        self._connected = False
 
     async def open(self, case_id: str, fact: OrderReceived) -> Standing:
         """Open the case of an order, or join the one that runs; the answer is where it stands.
@@ -65,7 +64,6 @@ class Cases:
             Unplanned: it is open, and no worker has planned it in time.
             Problem: the case is of an order with other content, or Temporal is away.
         """
-        await self._connect()
         try:
             standing = await open_case(self._client, self._settings, self._keyring, fact)
         except CaseOver:
@@ -105,7 +103,6 @@ class Cases:
 
     async def notice(self, practice: str, case_id: str, facts: Sequence[Fact]) -> bool:
         """Tell a case what a system reported; False where the case is over. Raises `Problem` where Temporal is away."""
-        await self._connect()
         try:
             return await tell_case(self._client, practice, case_id, facts)
         except RPCError as error:
@@ -150,14 +147,10 @@ class Cases:
             return False
 
     async def _connect(self) -> None:
-        """Connect a client that was made while Temporal was away. Later failures are the calls' own."""
-        if self._connected:
-            return
         try:
-            await self._client.service_client.check_health(timeout=timedelta(seconds=3))
-        except (RPCError, RuntimeError):  # the SDK's words for "it cannot be reached"
-            raise away(_ENGINE) from None
-        self._connected = True
+            await reach(self._client)
+        except RPCError as error:
+            raise _rpc(error) from None
 
     async def _ask(self, practice: str, case_id: str, query: str, kind: Any) -> Any:
         await self._connect()

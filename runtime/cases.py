@@ -1,7 +1,8 @@
 """Cases in Temporal, as doors, sweeps and the watchman reach them: open one, restore one, tell it something, list them.
 
 There is one way to open a case, here, so that an order is the same case whoever brings it. Whoever opens one looks in
-the archive first (`store.cases.facts`): Temporal forgets a closed case after its retention.
+the archive first (`store.cases.facts`): Temporal forgets a closed case after its retention. Any client will do, also
+one that has never connected (`lazy`).
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict
+from weakref import WeakSet
 
 from temporalio.client import (
     Client,
@@ -30,7 +32,7 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError, RPCStatusCode, ServiceClient
 
 from domain.facts import AnyFact, Fact, OrderReceived
 from domain.messages import NOTICE, REPORT, WAKE, WORKFLOW, Opening, Refusal, Report, Standing
@@ -50,6 +52,7 @@ NEXT_DEADLINE: Final = SearchAttributeKey.for_datetime("VigilNextDeadline")
 PATIENCE: Final = timedelta(seconds=15)
 """How long a call waits for an answer: a door's client does not wait much longer."""
 
+_HEALTH = timedelta(seconds=3)
 _PRIORITY = {Urgency.STAT: 1, Urgency.URGENT: 2, Urgency.ROUTINE: 3}
 _RUNNING = f'WorkflowType = "{WORKFLOW}" AND ExecutionStatus = "Running"'
 _STUCK = (
@@ -80,6 +83,29 @@ class CaseUnanswered(VigilRuntimeError):
     def __init__(self, case_id: str) -> None:
         super().__init__("No worker answered in time. Say it again; see that a worker runs.")
         self.case_id = case_id
+
+
+_reached: Final = WeakSet[ServiceClient]()
+
+
+async def reach(client: Client) -> None:
+    """Connect a client that was made while Temporal was away (`lazy`). Later failures are the calls' own.
+
+    Every function here does so. Whoever makes calls of their own with a lazy client calls it first: the SDK says that it
+    cannot connect by another error than that it cannot be reached.
+
+    Raises:
+        RPCError: UNAVAILABLE; Temporal cannot be reached.
+    """
+    service = client.service_client
+    if service in _reached:
+        return
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            await service.check_health(timeout=_HEALTH)
+    except (RPCError, RuntimeError, TimeoutError):  # RuntimeError: the SDK's word for "it cannot connect"
+        raise RPCError("Temporal cannot be reached.", RPCStatusCode.UNAVAILABLE, b"") from None
+    _reached.add(service)
 
 
 @dataclass(frozen=True)
@@ -127,6 +153,7 @@ async def open_case(
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         **_dress(case_id, order),
     )
+    await reach(client)
     limit = asyncio.timeout(patience.total_seconds())
     try:
         async with limit:
@@ -154,6 +181,7 @@ async def restore_case(client: Client, settings: Settings, opening: Opening) -> 
     order = opening.facts[0]
     if not isinstance(order, OrderReceived):
         raise ValueError("a case begins with order_received")  # noqa: TRY004 - it is the list that is wrong
+    await reach(client)
     await for_practice(client, order.order.practice).start_workflow(
         WORKFLOW,
         opening,
@@ -184,9 +212,8 @@ async def facts_of(
         WorkflowQueryFailedError: the case is broken.
     """
     try:
-        found: list[Fact] = await _handle(client, practice, case_id).query(
-            "facts", result_type=list[AnyFact], rpc_timeout=patience
-        )
+        handle = await _handle(client, practice, case_id)
+        found: list[Fact] = await handle.query("facts", result_type=list[AnyFact], rpc_timeout=patience)
     except WorkflowQueryRejectedError:
         return None
     except RPCError as error:
@@ -205,6 +232,7 @@ async def status_of_run(
     client: Client, practice: str | None, workflow_id: str, run_id: str | None
 ) -> WorkflowExecutionStatus | None:
     """The same of a workflow's one run, or of its latest. `practice` is None for a workflow that is no case."""
+    await reach(client)
     owner = client if practice is None else for_practice(client, practice)
     try:
         described = await owner.get_workflow_handle(workflow_id, run_id=run_id).describe(rpc_timeout=PATIENCE)
@@ -217,6 +245,7 @@ async def status_of_run(
 
 async def running_cases(client: Client) -> AsyncIterator[RunningCase]:
     """Every case that runs, by the list, which lags by moments. One that is too young to show its practice is left out."""
+    await reach(client)
     async for execution in client.list_workflows(_RUNNING, page_size=1000):
         found = execution.typed_search_attributes
         practice = found.get(PRACTICE)
@@ -226,6 +255,7 @@ async def running_cases(client: Client) -> AsyncIterator[RunningCase]:
 
 async def stuck_workflows(client: Client, limit: int = 200) -> tuple[Stuck, ...]:
     """Workflows whose tasks keep failing, by Temporal's own report, at most `limit`."""
+    await reach(client)
     found = client.list_workflows(_STUCK, limit=limit)
     return tuple([_stuck(execution) async for execution in found])
 
@@ -254,13 +284,15 @@ def _dress(case_id: str, order: Order) -> _Dress:
     )
 
 
-def _handle(client: Client, practice: str, case_id: str) -> WorkflowHandle[Any, Any]:
+async def _handle(client: Client, practice: str, case_id: str) -> WorkflowHandle[Any, Any]:
+    await reach(client)
     return for_practice(client, practice).get_workflow_handle(case_id)
 
 
 async def _signal(client: Client, practice: str, case_id: str, signal: str, *said: Report) -> bool:
     try:
-        await _handle(client, practice, case_id).signal(signal, args=said, rpc_timeout=PATIENCE)
+        handle = await _handle(client, practice, case_id)
+        await handle.signal(signal, args=said, rpc_timeout=PATIENCE)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:  # also of one that has ended
             return False
