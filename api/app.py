@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import cases, codec, corrections, documents, health, orders, tasks, webhooks
+from api import alerts, cases, codec, corrections, documents, health, orders, tasks, webhooks
 from api.guards import BodyLimit, Observed
 from api.problems import ProblemDetails, install
 from api.services import Services
@@ -14,8 +14,8 @@ DESCRIPTION = """\
 Vigil keeps watch over every referral and prior authorization of a practice, from the order until the last visit.
 
 **Tokens** belong to a practice and a role: *intake* sends orders; *staff* reads and works cases; a *supervisor* also gives
-back what others hold; an *operator* also corrects the record; *codec* opens payloads for the Temporal Web UI, and no
-more. A case of another practice is not told apart from none (404), and that it was asked for is audited.
+back what others hold; an *operator* also corrects the record and sees alerts; *codec* opens payloads for the Temporal Web
+UI, and no more. A case of another practice is not told apart from none (404), and that it was asked for is audited.
 
 **Idempotency-Key** is taken on every POST: the same key and body get the first answer again, another body gets 422.
 
@@ -29,6 +29,7 @@ TAGS = [
     {"name": "tasks", "description": "People's work: claim, hand in a structured result, give back."},
     {"name": "documents", "description": "Documents of a case, sealed at rest."},
     {"name": "corrections", "description": "Taking a fact back, by two operators."},
+    {"name": "alerts", "description": "What operators should look at outside of cases."},
     {"name": "webhooks", "description": "Payers' callbacks."},
     {"name": "codec", "description": "Opens sealed payloads for the Temporal Web UI and CLI."},
     {"name": "health", "description": "Liveness, readiness, metrics."},
@@ -47,7 +48,7 @@ def create_app(services: Services) -> FastAPI:
         openapi_url="/v1/openapi.json",
     )
     app.state.services = services
-    for door in (orders, cases, tasks, documents, corrections, webhooks, codec, health):
+    for door in (orders, cases, tasks, documents, corrections, alerts, webhooks, codec, health):
         app.include_router(door.router)
     install(app)
     # The last one added is the first one passed.

@@ -84,10 +84,10 @@ async def clear(db: Database, keys: Iterable[str], at: datetime, *, practice: st
         )
 
 
-async def open_alerts(db: Database, practice: str | None = None) -> tuple[OpenAlert, ...]:
+async def open_alerts(db: Database, practice: str | None = None, *, limit: int = 1000) -> tuple[OpenAlert, ...]:
     """What an operator should look at, the oldest first; acknowledged ones too, until their causes are gone.
 
-    With a practice: its own, and the installation's; without: all. Raises `StoreAway`.
+    With a practice: its own, and the installation's; without: all. At most `limit`. Raises `StoreAway`.
     """
     async with db.connection() as connection:
         rows = await connection.fetch(
@@ -97,21 +97,24 @@ async def open_alerts(db: Database, practice: str | None = None) -> tuple[OpenAl
             FROM alerts
             WHERE cleared_at IS NULL AND last_seen_at - opened_at >= patience
                 AND ($1::text IS NULL OR practice IN ($1, ''))
-            ORDER BY opened_at, alerts.practice, key
+            ORDER BY opened_at, alerts.practice, key LIMIT $2
             """,
             practice,
+            limit,
         )
     return tuple(OpenAlert.model_validate(dict(row)) for row in rows)
 
 
-async def acknowledge(db: Database, key: str, by: str, at: datetime, *, practice: str | None = None) -> bool:
-    """Note that somebody takes care of an alert; a lasting one is over with that. The first to do so stands.
+async def acknowledge(
+    db: Database, key: str, by: str, at: datetime, *, practice: str | None = None
+) -> OpenAlert | None:
+    """Note that somebody takes care of an alert, and return it; a lasting one is over with that. The first to do so stands.
 
     `practice`: of its practice, or of the installation where it has none by that key; None is the installation's.
-    False where there is no such open alert. Raises `StoreAway`.
+    None where there is no such open alert. Raises `StoreAway`.
     """
     async with db.connection() as connection:
-        done = await connection.fetchval(
+        row = await connection.fetchrow(
             """
             UPDATE alerts SET acknowledged_by = coalesce(acknowledged_by, $2),
                 acknowledged_at = coalesce(acknowledged_at, $3), cleared_at = CASE WHEN lasting THEN $3 END
@@ -119,14 +122,15 @@ async def acknowledge(db: Database, key: str, by: str, at: datetime, *, practice
                 SELECT practice FROM alerts WHERE cleared_at IS NULL AND key = $1 AND practice IN ($4, '')
                 ORDER BY practice DESC LIMIT 1
             )
-            RETURNING true
+            RETURNING key, kind, nullif(practice, '') AS practice, subject, sentence, remedy, patience, lasting, opened_at,
+                last_seen_at, acknowledged_by, acknowledged_at
             """,
             key,
             by,
             at,
             practice or "",
         )
-    return bool(done)
+    return OpenAlert.model_validate(dict(row)) if row is not None else None
 
 
 async def _keep(connection: Connection, alerts: Iterable[Alert], at: datetime) -> None:

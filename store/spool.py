@@ -51,6 +51,8 @@ class Spool:
         self._path: Path | None = None
         self._lock = threading.Lock()
         self._draining = asyncio.Lock()
+        self._counted: dict[str, tuple[int, int]] = {}
+        self._counting = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
 
@@ -84,10 +86,25 @@ class Spool:
         """How many bytes wait to be drained, from every process."""
         return sum(_size(path) for path in self._folder.iterdir() if path.suffix in {_OPEN, _READY})
 
+    async def entries(self) -> int:
+        """How many entries wait to be drained, from every process. Costs what was added since it was last asked."""
+        return await asyncio.to_thread(self._count)
+
     def close(self) -> None:
         """Let others drain what this process has put."""
         with self._lock:
             self._release()
+
+    def _count(self) -> int:
+        with self._counting:
+            counted: dict[str, tuple[int, int]] = {}
+            for path in self._folder.iterdir():
+                # Its name stays when it is handed over; only the suffix changes.
+                if path.suffix in {_OPEN, _READY}:
+                    with suppress(FileNotFoundError):  # drained meanwhile
+                        counted[path.stem] = _lines(path, *self._counted.get(path.stem, (0, 0)))
+            self._counted = counted
+            return sum(lines for _, lines in counted.values())
 
     def _append(self, line: bytes) -> None:
         with self._lock:
@@ -174,6 +191,16 @@ class Spool:
 def _write_whole(segment: BinaryIO, line: bytes) -> None:
     if segment.write(line) != len(line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _lines(path: Path, size: int, lines: int) -> tuple[int, int]:
+    """How far a segment's whole lines reach now, in bytes, and how many they are, from what they were."""
+    with path.open("rb") as segment:
+        if segment.seek(0, os.SEEK_END) < size:
+            size = lines = 0
+        segment.seek(size)
+        added = segment.read()
+    return size + added.rfind(b"\n") + 1, lines + added.count(b"\n")
 
 
 def _size(path: Path) -> int:

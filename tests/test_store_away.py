@@ -308,3 +308,22 @@ async def test_an_entry_that_comes_while_it_is_drained_waits_for_the_next_time(s
     kept = Kept()
     assert await spool.drain(kept) == Drained(1, 0)
     assert kept.entries == [b"second"]
+
+
+async def test_what_waits_is_counted_whoever_wrote_it(spool: Spool, tmp_path: Path, keyring: KeyRing) -> None:
+    other = Spool(tmp_path / "spool", keyring, name="audit")
+    assert await spool.entries() == 0
+    for number in range(3):
+        await spool.put(b"mine")
+        await other.put(b"theirs")
+        assert await spool.entries() == 2 * (number + 1)
+    other.close()
+    [segment] = (tmp_path / "spool").glob("*.ready")
+    with segment.open("ab") as file:
+        file.write(b"half a line")
+    assert await spool.entries() == 6
+    assert await spool.drain(Kept()) == Drained(6, 0)
+    assert await spool.entries() == 0
+    await spool.put(b"again")
+    assert await spool.entries() == 1
+    spool.close()
