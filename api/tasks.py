@@ -14,7 +14,7 @@ from api.once import OnceRoute
 from api.problems import Problem
 from connectors.errors import ConnectorError
 from domain.base import Frozen, Key
-from domain.facts import Fact, NoteAdded, TaskKind
+from domain.facts import TaskKind
 from domain.order import DocumentRef
 from domain.results import Form, TaskResult
 from domain.work import NoSuchTask, TaskForm, WrongResult, claim, complete, release, schemas_of, task_of
@@ -106,25 +106,20 @@ async def post_complete(
 
 @router.post("/{task:path}/release", summary="Give a task back")
 async def post_release(case_id: str, task: str, caller: Staff) -> ReportAnswer:
-    """Give the task back before the lease ends. A supervisor may release what somebody else holds; that is noted."""
+    """Give the task back before the lease ends. A supervisor may take back what somebody else holds."""
     found = await live(caller, case_id, "task.release")
-    source = caller.source_id("release")
     try:
-        holder = task_of(found.case, task).holder(found.now)
-        other = holder is not None and holder != caller.by and caller.may(Role.SUPERVISOR)
-        by = holder if other and holder else caller.by
-        facts: list[Fact] = [release(found.case, task, by=by, now=found.now, source_id=source)]
+        fact = release(
+            found.case,
+            task,
+            by=caller.by,
+            now=found.now,
+            source_id=caller.source_id("release"),
+            supervisor=caller.may(Role.SUPERVISOR),
+        )
     except NoSuchTask:
         raise _no_task() from None
-    if other:
-        note = NoteAdded(
-            occurred_at=found.now,
-            by=caller.by,
-            source_id=f"{source}#note",
-            text=f"Released the task {task}, which {holder} held.",
-        )
-        facts.append(note)
-    return await report(caller, case_id, facts)
+    return await report(caller, case_id, [fact])
 
 
 async def _have(caller: Staff, form: Form) -> None:

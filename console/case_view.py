@@ -164,7 +164,7 @@ def _timeline(case: Case, zone: ZoneInfo, *, every_fact: bool) -> Table:
             left_out += 1
             continue
         who = "" if fact.by == "vigil" else f"  [{fact.by}]"
-        told = Text(f"{sentence(fact)}{who}", style="strike dim" if fact.n in gone else "")
+        told = Text(f"{sentence(fact, case.sources)}{who}", style="strike dim" if fact.n in gone else "")
         if fact.n in gone:
             told.append(f"  (taken back by {gone[fact.n]})", style="not strike")
         table.add_row(str(fact.n), short_moment(fact.occurred_at, zone), told)

@@ -1,5 +1,8 @@
 """Facts as sentences, for the timeline of a case. For people of the practice: they may name what payers and people said."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from console.words import NUMBER_WORDS, plain
 from domain.decision import Decision, Number, Result
 from domain.facts import (
@@ -47,14 +50,20 @@ from domain.facts import (
 from domain.order import Order
 
 
-def sentence(fact: Fact) -> str:
-    """What happened, in a sentence. A kind that this release does not know is named as such."""
+def sentence(fact: Fact, places: Mapping[str, int] = MappingProxyType({})) -> str:
+    """What happened, in a sentence. A kind that this release does not know is named as such.
+
+    `places` says where each fact of the case stands, by source id (`Case.sources`): a retraction names the fact by it.
+    """
     return (
-        _early(fact) or _request(fact) or _work(fact) or f"{plain(fact.kind).capitalize()} (not known to this release)."
+        _early(fact, places)
+        or _request(fact)
+        or _work(fact)
+        or f"{plain(fact.kind).capitalize()} (not known to this release)."
     )
 
 
-def _early(fact: Fact) -> str | None:
+def _early(fact: Fact, places: Mapping[str, int]) -> str | None:
     match fact:
         case OrderReceived():
             return f"Order received: {_services(fact.order)}."
@@ -74,7 +83,8 @@ def _early(fact: Fact) -> str | None:
         case CaseClosed():
             return f"Case closed: {plain(fact.reason)}."
         case FactRetracted():
-            return f"An earlier fact taken back: {fact.reason.rstrip('.')}. Signed by {fact.signed_by}."
+            which = f"Fact {places[fact.retracted]}" if fact.retracted in places else "An earlier fact"
+            return f"{which} taken back: {fact.reason.rstrip('.')}. Signed by {fact.signed_by}."
         case PolicyPinned():
             return f"Rules of {fact.policy.name} pinned (edition {fact.policy.digest[:12]})."
         case PolicyMissing():
@@ -143,7 +153,7 @@ def _work(fact: Fact) -> str | None:
         case TaskClaimed():
             return f"Task {fact.task} claimed until {fact.until:%H:%M} UTC."
         case TaskReleased():
-            return f"Task {fact.task} given back."
+            return f"Task {fact.task} {'taken back from its holder' if fact.taken_back else 'given back'}."
         case TaskCompleted():
             return f"Task {fact.task} done: {plain(fact.result)}.{' ' + fact.note if fact.note else ''}"
         case TaskWithdrawn():

@@ -413,10 +413,11 @@ class TaskClaimed(Fact):
 
 
 class TaskReleased(Fact):
-    """Somebody gave the task back."""
+    """Somebody gave the task back, or took it back from whoever held it."""
 
     kind: Literal["task_released"] = "task_released"
     task: Key
+    taken_back: bool = Field(default=False, description="A supervisor (`by`) took it back from its holder.")
 
 
 class TaskCompleted(Fact):

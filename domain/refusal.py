@@ -81,6 +81,8 @@ def _task(case: Case, fact: TaskClaimed | TaskReleased | TaskCompleted, now: dat
         if holder is not None and holder != fact.by:
             return Refusal(code="task_held", sentence="Somebody else holds the task.", fields=("task",))
         return None
+    if isinstance(fact, TaskReleased) and fact.taken_back and holder is not None:
+        return None
     if holder != fact.by:
         return Refusal(
             code="not_holder",

@@ -103,10 +103,11 @@ def claim(case: Case, task: str, *, by: str, now: datetime, source_id: str) -> T
     return TaskClaimed(occurred_at=now, by=by, source_id=source_id, task=task, until=now + lease)
 
 
-def release(case: Case, task: str, *, by: str, now: datetime, source_id: str) -> TaskReleased:
-    """A task given back. `by` is its holder, whoever asks for it. Raises `NoSuchTask`."""
-    task_of(case, task)
-    return TaskReleased(occurred_at=now, by=by, source_id=source_id, task=task)
+def release(case: Case, task: str, *, by: str, now: datetime, source_id: str, supervisor: bool = False) -> TaskReleased:
+    """A task given back by its holder, or taken back by a supervisor from whoever else holds it. Raises `NoSuchTask`."""
+    holder = task_of(case, task).holder(now)
+    taken_back = supervisor and holder is not None and holder != by
+    return TaskReleased(occurred_at=now, by=by, source_id=source_id, task=task, taken_back=taken_back)
 
 
 def complete(case: Case, task: str, form: Form, *, by: str, now: datetime, source_id: str) -> tuple[Fact, ...]:

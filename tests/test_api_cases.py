@@ -1,6 +1,7 @@
 """Reading cases and working their tasks, through the door: one wins, results establish facts, two sign a correction."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from console.sentences import sentence
+from domain.case import replay
+from domain.facts import read_fact
 from runtime.keys import KeyRing
 from store.audit import AuditTrail, entries
 from store.tokens import Role
@@ -92,8 +96,22 @@ async def test_a_supervisor_gives_back_what_somebody_else_holds(doors: Doors) ->
     assert given.status_code == 200
     assert given.json()["case"]["owner"] is None
     facts = (await doors.get(f"{path}/facts")).json()["items"]
-    assert facts[-1]["by"] == "person:maud"
-    assert "person:ines" in facts[-1]["text"]
+    released = next(fact for fact in facts if fact["kind"] == "task_released")
+    assert (released["by"], released["taken_back"]) == ("person:maud", True)
+    assert "note_added" not in {fact["kind"] for fact in facts}
+
+
+async def test_who_holds_a_task_gives_it_back_also_a_supervisor_and_nobody_twice(doors: Doors) -> None:
+    path, _ = await doors.opened(**PORTAL)
+    task = await doors.task(path, "submit_request")
+    for role, person in ((Role.STAFF, "ines"), (Role.SUPERVISOR, "maud")):
+        token = await doors.token(role, person)
+        await doors.post(f"{path}/tasks/{task}/claim", token=token)
+        assert (await doors.post(f"{path}/tasks/{task}/release", token=token)).status_code == 200
+        twice = await doors.post(f"{path}/tasks/{task}/release", token=token)
+        assert (twice.status_code, twice.json()["code"]) == (409, "not_holder")
+    facts = (await doors.get(f"{path}/facts")).json()["items"]
+    assert [fact["taken_back"] for fact in facts if fact["kind"] == "task_released"] == [False, False]
 
 
 async def test_a_result_is_handed_in_once_by_its_key_also_while_postgresql_is_away(doors: Doors) -> None:
@@ -177,6 +195,24 @@ async def test_evidence_that_is_not_kept_is_no_evidence(doors: Doors) -> None:
     assert "document_added" not in await doors.kinds(path)
 
 
+async def test_a_document_is_brought_once_by_its_key(doors: Doors) -> None:
+    path, _ = await doors.opened(**PORTAL)
+    token = await doors.token()
+    answers = [
+        await doors.call(
+            "POST",
+            f"{path}/documents?kind=office_note",
+            content=b"synthetic",
+            headers={"Content-Type": "text/plain", "Idempotency-Key": "document-1"},
+            token=token,
+        )
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[1].headers["idempotent-replayed"] == "true"
+    assert (await doors.kinds(path)).count("document_added") == 1
+
+
 async def test_the_worklist_is_sorted_by_slack_and_filtered(doors: Doors) -> None:
     portal, _ = await doors.opened(**PORTAL)
     pended, ordered = await doors.opened("202")
@@ -219,9 +255,11 @@ async def test_a_fact_is_taken_back_by_two_operators_only(doors: Doors) -> None:
     staff = await doors.post(f"{path}/retract", body)
     assert staff.status_code == 403
     first = await doors.token(Role.OPERATOR, "maud")
-    for _ in range(2):
-        waiting = await doors.post(f"{path}/retract", body, token=first)
+    for again in (None, "true"):
+        waiting = await doors.post(f"{path}/retract", body, token=first, headers={"Idempotency-Key": "taken-back"})
         assert (waiting.status_code, waiting.json()["status"]) == (202, "waiting")
+        assert waiting.headers.get("idempotent-replayed") == again
+    assert (await doors.post(f"{path}/retract", body, token=first)).status_code == 202
     second = await doors.post(f"{path}/retract", body, token=await doors.token(Role.OPERATOR, "otto"))
     assert second.status_code == 200, second.text
     assert second.json()["second_by"] == "person:otto"
@@ -230,6 +268,46 @@ async def test_a_fact_is_taken_back_by_two_operators_only(doors: Doors) -> None:
     assert [fact["kind"] for fact in retracted].count("decision_received") == 1
     fact = next(fact for fact in retracted if fact["kind"] == "fact_retracted")
     assert (fact["by"], fact["signed_by"]) == ("person:maud", "person:otto")
+    case = replay(path.rpartition("/")[2], [read_fact(json.dumps(one)) for one in retracted])
+    taken_back = next(one for one in retracted if one["n"] == n)
+    assert (fact["retracted"], case.sources[fact["retracted"]]) == (taken_back["source_id"], n)
+    assert f"Fact {n} taken back: It was another patient's." in sentence(case.facts[fact["n"] - 1], case.sources)
+    none = await doors.post(f"{path}/retract", {"n": 999, "reason": "No."}, token=first)
+    assert (none.status_code, none.json()["code"]) == (404, "fact_unknown")
+
+
+async def test_every_report_honours_its_idempotency_key(doors: Doors) -> None:
+    path, ordered = await doors.opened(**PORTAL)
+    task = await doors.task(path, "submit_request")
+    token = await doors.token(Role.SUPERVISOR)
+    decided = {
+        "result": {
+            "result": "decided",
+            "representative": "Dana",
+            "lines": [{"line": 1, "decision": "approved", "number": "K4418830-01", "valid_to": "2027-12-31"}],
+        }
+    }
+    reports: list[tuple[str, Any, str]] = [
+        ("notes", {"text": "Told the surgeon's office."}, "note_added"),
+        ("calls", {"with_whom": "payer", "asked": "Status?", "answered": "Soon."}, "call_logged"),
+        (f"tasks/{task}/claim", None, "task_claimed"),
+        (f"tasks/{task}/release", None, "task_released"),
+        (f"tasks/{task}/claim", None, "task_claimed"),
+        (f"tasks/{task}/complete", SENT, "task_completed"),
+        ("outcome", decided, "decision_received"),
+        ("order", {**as_json(ordered), "diagnoses": ["M54.17"]}, "order_changed"),
+        ("cancel", {"reason": "Not wanted."}, "order_cancelled"),
+    ]
+    for place, (where, body, kind) in enumerate(reports):
+        headers = {"Idempotency-Key": f"key-{place}"}
+        counted = (await doors.kinds(path)).count(kind)
+        answers = [await doors.post(f"{path}/{where}", body, headers=headers, token=token) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 200], (where, answers[0].text)
+        assert answers[1].headers["idempotent-replayed"] == "true", where
+        assert answers[1].json() == answers[0].json(), where
+        other = await doors.post(f"{path}/{where}?other=1", body, headers=headers, token=token)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused"), where
+        assert (await doors.kinds(path)).count(kind) == counted + 1, where
 
 
 async def test_while_postgresql_is_away_work_is_taken_and_reads_are_refused(doors: Doors) -> None:

@@ -25,6 +25,7 @@ from domain.facts import (
     FactRetracted,
     NoteAdded,
     OrderChanged,
+    TaskReleased,
     UnknownFact,
 )
 from domain.order import Appointment
@@ -206,6 +207,14 @@ def test_a_kind_of_a_later_release_is_named() -> None:
     assert sentence(fact) == "Telepathy received (not known to this release)."
 
 
+def test_a_sentence_says_which_fact_was_taken_back_and_from_whom_a_task() -> None:
+    gone = said(FactRetracted, "r", retracted="note", reason="Wrong case.", signed_by="person:otto")
+    assert sentence(gone, {"note": 7}).startswith("Fact 7 taken back: Wrong case.")
+    assert sentence(gone).startswith("An earlier fact taken back")
+    assert sentence(said(TaskReleased, "t", task="x", taken_back=True)) == "Task x taken back from its holder."
+    assert sentence(said(TaskReleased, "t", task="x")) == "Task x given back."
+
+
 def test_a_fact_that_was_taken_back_is_marked() -> None:
     note = said(NoteAdded, "note", by="person:ada", text="Wrong case.")
     back = said(
@@ -214,7 +223,7 @@ def test_a_fact_that_was_taken_back_is_marked() -> None:
     case = with_facts(case_of(order()), [note, back], MONDAY)
     text = one_line(shown(case_view(case, row(case), MONDAY, 120), 120))
     assert "Note: Wrong case. [person:ada] (taken back by 3)" in text
-    assert "An earlier fact taken back: Other patient. Signed by person:bob." in text
+    assert "Fact 2 taken back: Other patient. Signed by person:bob." in text
 
 
 def test_a_note_is_shown_as_written() -> None:

@@ -495,3 +495,24 @@ def test_a_claim_lasts_as_long_as_the_payers_rule_says() -> None:
     case, task, at = desk(by_portal(), TaskKind.SUBMIT_REQUEST)
     fact = claim(case, task.opened.task, by=BY, now=at, source_id="c")
     assert fact.until == at + timedelta(minutes=45)
+
+
+def test_a_supervisor_takes_a_task_back_and_nobody_else_does() -> None:
+    case, task, at = desk(by_portal(), TaskKind.SUBMIT_REQUEST)
+    key = task.opened.task
+    case = with_facts(case, [claim(case, key, by=BY, now=at, source_id="c")], at)
+    others = release(case, key, by="person:otto", now=at, source_id="r1")
+    refused_ = refuse_all(case, [others], at)
+    assert refused_ is not None
+    assert refused_.code == "not_holder"
+    taken = release(case, key, by="person:maud", now=at, source_id="r2", supervisor=True)
+    assert (taken.by, taken.taken_back) == ("person:maud", True)
+    assert refuse_all(case, [taken], at) is None
+    after = with_facts(case, [taken], at)
+    assert after.tasks[key].holder(at) is None
+    # What nobody holds, or the supervisor alone does, is not taken back from anybody.
+    assert release(after, key, by="person:maud", now=at, source_id="r3", supervisor=True).taken_back is False
+    late = refuse_all(after, [taken.model_copy(update={"source_id": "r4"})], at)
+    assert late is not None
+    assert late.code == "not_holder"
+    assert release(case, key, by=BY, now=at, source_id="r5", supervisor=True).taken_back is False
