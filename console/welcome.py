@@ -14,7 +14,7 @@ def welcome(console: Console, settings: Settings, token: str, case_id: str, seco
     ui = f"http://127.0.0.1:{settings.ui_port}"
     rows = (
         ("API", f"{api}/v1"),
-        ("OpenAPI", f"{api}/docs"),
+        ("OpenAPI", f"{api}/v1/openapi.json"),
         ("Temporal Web UI", f"{ui}/namespaces/default/workflows"),
         ("Temporal", f"127.0.0.1:{settings.temporal_port}"),
         ("Sandbox", settings.sandbox_url),
