@@ -37,7 +37,9 @@ class Readiness(Frozen):
     watchman_ended_at: Instant | None = Field(
         default=None, description="When the watchman's last round ended; none before the first, or without PostgreSQL."
     )
-    reason: str | None = Field(default=None, description="Why it is not ready, and what to do.")
+    reason: str | None = Field(
+        default=None, description="What is missing, and the page of the runbook that says what to do."
+    )
 
 
 @router.get("/healthz", summary="Does the process live")
@@ -70,7 +72,10 @@ async def readyz(request: Request) -> Response:
     if not temporal:
         changes = {"status": "away", "reason": "Temporal cannot be reached. See docs/runbook.md#process-down."}
     elif not postgresql:
-        changes = {"status": "degraded", "reason": "PostgreSQL is away. See docs/runbook.md#database-away."}
+        changes = {
+            "status": "degraded",
+            "reason": "PostgreSQL cannot be reached, or refuses. See docs/runbook.md#database-away.",
+        }
     elif ended is not None and services.clock() - ended > WATCHMAN_SILENT:
         changes = {
             "status": "unwatched",

@@ -302,6 +302,7 @@ async def test_the_description_names_every_door_with_words_and_examples(doors: D
                 assert "Idempotency-Key" in {p["name"] for p in operation["parameters"]}, path
     wanted = {
         "/v1/orders", "/v1/cases/{case_id}", "/v1/cases/{case_id}/facts", "/v1/cases/{case_id}/plan", "/v1/cases",
+        "/v1/alerts", "/v1/alerts/{key}/acknowledge",
         "/v1/worklist", "/v1/webhooks/payers/{payer}", "/healthz", "/readyz", "/metrics", "/codec/decode",
         *(f"/v1/cases/{{case_id}}/{what}" for what in ("outcome", "notes", "calls", "documents", "cancel", "order")),
         *(f"/v1/cases/{{case_id}}/tasks/{{task}}/{what}" for what in ("claim", "complete", "release")),
