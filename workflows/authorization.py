@@ -102,8 +102,9 @@ class AuthorizationWorkflow:
 
     @workflow.signal(name=WAKE)
     def wake(self) -> None:
-        """Look again now."""
+        """Look again now, and show again where the case stands: whoever wakes it may have lost that."""
         self._woken = True
+        self._published = None
 
     @workflow.query(name="standing")
     def standing(self) -> Standing:
