@@ -61,7 +61,9 @@ REST = timedelta(seconds=2)
 T = TypeVar("T")
 
 
-async def eventually(what: str, look: Callable[[], Awaitable[T | None]], seconds: float = 60) -> T:
+async def eventually(
+    what: str, look: Callable[[], Awaitable[T | None]], seconds: float = 60, *, every: float = 0.1
+) -> T:
     """What `look` finds, once it finds something. Servers that are away meanwhile are part of the story."""
     deadline = time.monotonic() + seconds
     while True:
@@ -71,7 +73,7 @@ async def eventually(what: str, look: Callable[[], Awaitable[T | None]], seconds
                 return found
         if time.monotonic() > deadline:
             raise AssertionError(f"not in {seconds:.0f} s: {what}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(every)
 
 
 @dataclass
@@ -231,12 +233,17 @@ class Machine:
         return copy
 
     async def restore_temporal(self, copy: Path) -> None:
-        """Put an older copy in the place of Temporal's file."""
+        """Put an older copy in the place of Temporal's file, as whoever restores it does: with all of Vigil stopped.
+
+        A worker that ran on would go on from what it holds in memory, which the server no longer knows.
+        """
+        self.kill_workers()
         await self.stop_temporal(kill=True)
         for path in self.history.parent.glob("temporal.db*"):
             path.unlink()
         shutil.copy(copy, self.history)
         await self.start_temporal()
+        await self.start_workers(2)
 
     async def power_cut(self) -> None:
         """Kill all of Vigil at once, as a power cut would. The outside world goes on."""
@@ -405,6 +412,11 @@ class Watched:
         return await eventually("the order is taken", open_)
 
     async def facts(self) -> tuple[Fact, ...]:
+        """What the archive has of it, or the case itself while PostgreSQL is away."""
+        return await (self.archived() if self.machine.postgres.pid else self.known())
+
+    async def known(self) -> tuple[Fact, ...]:
+        """What the case itself knows."""
         return await facts_of(self.machine.client, self.order.practice, self.id) or ()
 
     async def case(self) -> Case:
@@ -458,13 +470,20 @@ class Watched:
     async def in_step(self, seconds: float = 30) -> None:
         """Wait until archive and row know all that the case knows, in its order."""
 
+        found: list[object] = []
+
         async def look() -> bool | None:
-            known, archived, row = await self.facts(), await self.archived(), await self.row()
+            known, archived, row = await self.known(), await self.archived(), await self.row()
             standing = await self._standing()
+            found[:] = [[fact.source_id for fact in known], [fact.source_id for fact in archived]]
+            found[2:] = [_seen(standing.view), row and _seen(row)]
             same = [fact.source_id for fact in known] == [fact.source_id for fact in archived]
             return (same and row is not None and _seen(row) == _seen(standing.view)) or None
 
-        await eventually("archive and row have what the case has", look, seconds)
+        try:
+            await eventually("archive and row have what the case has", look, seconds, every=0.5)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n" + "\n".join(map(str, found))) from None
 
     async def is_closed(self) -> bool:
         """Whether the archive and the worklist have it as closed."""
