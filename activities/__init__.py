@@ -16,10 +16,9 @@ from activities.outside import Outside
 from activities.patient import PatientActivities
 from activities.payers import Payers
 from activities.provider import ProviderActivities
-from activities.rules import Rules
 from activities.schedule import ScheduleActivities
 from activities.sweep import Sweeps
-from activities.turns import settle_turn
+from activities.turns import Turns
 from activities.watch import Watch
 from connectors.documents import Documents
 from runtime.embedded_postgres import database_url
@@ -65,9 +64,8 @@ def case_activities(parts: Parts) -> Activities:
     practices, intake = parts.outside.practices, Intake(parts.outside, parts.shelf.names)
     sweeps = Sweeps(parts.client, parts.settings, parts.keyring, parts.database, parts.outside, intake)
     return [
-        settle_turn,
+        Turns(parts.shelf).settle,
         Archive(parts.database, parts.keyring).publish,
-        Rules(parts.shelf).pin_policy,
         coverage.verify_coverage,
         chart.gather_documents,
         chart.document_in_chart,

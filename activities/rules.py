@@ -2,39 +2,37 @@
 
 from datetime import date
 
-from temporalio import activity
-
-from activities.outside import guarded
 from domain.actions import PinPolicy
-from domain.facts import AnyFact, PolicyMissing, PolicyPinned
+from domain.facts import PolicyMissing, PolicyPinned
 from domain.order import Order, Patient
 from domain.policy import LineKey, PolicyError, slice_policy
+from runtime.logs import get_logger
 from store.shelf import Shelf
 
+log = get_logger(__name__)
 
-class Rules:
-    """Activities that look into the released rules."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-
-    @activity.defn(name="pin_policy")
-    @guarded
-    async def pin_policy(self, action: PinPolicy) -> list[AnyFact]:
-        """Take the slice that decides the order; a payer without rules in effect is a fact too."""
-        order = action.order
-        about = {"occurred_at": action.now, "by": "system:policies", "payer": action.payer_id}
-        policy = self._shelf.get(action.payer_id)
-        missing = PolicyMissing(**about, source_id=f"{action.key}/missing")
-        if policy is None:
-            return [missing]
-        first_day = min(line.service_from for line in order.lines)
-        try:
-            cut = slice_policy(policy, on=first_day, urgency=order.urgency, lines=line_keys(order))
-        except PolicyError as error:
-            activity.logger.warning("policy of %s has no slice: %s", action.payer_id, len(error.problems))
-            return [missing]
-        return [PolicyPinned(**about, source_id=f"{action.key}/pinned", policy=cut)]
+def pin(shelf: Shelf, action: PinPolicy) -> PolicyPinned | PolicyMissing:
+    """Take the slice that decides the order; a payer without rules in effect is a fact too."""
+    order, policy = action.order, shelf.get(action.payer_id)
+    missing = PolicyMissing(
+        occurred_at=action.now, by="system:policies", source_id=f"{action.key}/missing", payer=action.payer_id
+    )
+    if policy is None:
+        return missing
+    first_day = min(line.service_from for line in order.lines)
+    try:
+        cut = slice_policy(policy, on=first_day, urgency=order.urgency, lines=line_keys(order))
+    except PolicyError as error:
+        log.warning("a policy has no slice for an order", payer=action.payer_id, count=len(error.problems))
+        return missing
+    return PolicyPinned(
+        occurred_at=action.now,
+        by="system:policies",
+        source_id=f"{action.key}/pinned",
+        payer=action.payer_id,
+        policy=cut,
+    )
 
 
 def line_keys(order: Order) -> tuple[LineKey, ...]:

@@ -1,4 +1,4 @@
-"""Seals what Temporal stores: a `PayloadCodec` with AES-256-GCM, and the data converter of every client and worker.
+"""Seals what Temporal stores: a `PayloadCodec` that compresses and encrypts (AES-256-GCM), and the data converter of all.
 
 Inputs, results, updates, signals, queries, memos, summaries, details and the texts and traces of failures are
 payloads, and leave the process sealed. What stays readable beside them: the workflow id (a keyed hash), names of
@@ -22,6 +22,7 @@ activity that uses `for_practice`.
 import base64
 import dataclasses
 import re
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,13 +43,14 @@ from temporalio.converter import (
 )
 from typing_extensions import override
 
-from runtime.errors import PracticeMismatch, PracticeUnknown
+from runtime.errors import PracticeMismatch, PracticeUnknown, SealBroken
 from runtime.keys import KeyRing, lengthed
 
 ENCODING = b"binary/vigil-aes256gcm"
 CASE_PREFIX = "case-"
 _CASE_ID_LENGTH = 31
 _SECRET_CHARACTERS = 32
+_MOST_BYTES = 64 * 1024 * 1024
 _STARTED_AT = re.compile(r"-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z$")
 _KEY, _PRACTICE, _WORKFLOW = "vigil-key", "vigil-practice", "vigil-workflow"
 # Far more than a worker caches (1,000): a case in the cache must not be forgotten here.
@@ -148,7 +150,8 @@ class VigilCodec(PayloadCodec, WithSerializationContext):
                 "Use `runtime.codec.for_practice(client, practice)` or `with runtime.codec.practice(practice):`."
             )
         owner, workflow_id, key_id = owner or "", self._workflow_id or "", self._keyring.active
-        sealed = self._keyring.seal(payload.SerializeToString(), _associated(key_id, owner, workflow_id))
+        data = zlib.compress(payload.SerializeToString(), level=1)
+        sealed = self._keyring.seal(data, _associated(key_id, owner, workflow_id))
         metadata = {"encoding": ENCODING, _KEY: key_id.encode(), _PRACTICE: owner.encode()}
         if workflow_id:
             metadata[_WORKFLOW] = workflow_id.encode()
@@ -170,7 +173,7 @@ class VigilCodec(PayloadCodec, WithSerializationContext):
         if not _same_workflow(made_for=workflow_id, found_in=self._workflow_id):
             raise PracticeMismatch("A payload was made for another case than the one it was found in. It was not used.")
         self._owners.learn(self._workflow_id, owner)
-        return Payload.FromString(data)
+        return Payload.FromString(_inflated(data))
 
     def _expected_practice(self) -> str | None:
         said = {
@@ -202,6 +205,15 @@ def for_practice(client: Client, practice_id: str) -> Client:
         raise PracticeUnknown("This client does not seal payloads. Connect with `runtime.temporal.connect`.")
     config["data_converter"] = dataclasses.replace(converter, payload_codec=codec.for_practice(practice_id))
     return Client(**config)
+
+
+def _inflated(data: bytes) -> bytes:
+    # Facts compress to a fifth. What was sealed is our own, yet a bound costs nothing.
+    inflater = zlib.decompressobj()
+    content = inflater.decompress(data, _MOST_BYTES)
+    if inflater.unconsumed_tail:
+        raise SealBroken("A sealed payload is larger than any that Vigil makes. It was not used.")
+    return content
 
 
 def codec_path(keyring: KeyRing) -> str:

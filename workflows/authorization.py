@@ -34,6 +34,8 @@ ONE_TRY = timedelta(seconds=60)
 QUEUED_AT_MOST = timedelta(hours=1)
 HEARTBEAT = timedelta(seconds=15)
 """An action of which nothing is heard for so long was lost with its worker. Activities tell of themselves more often."""
+PLANNING = timedelta(seconds=10)
+"""A plan takes milliseconds; one that takes longer was in the hands of a worker that died."""
 SOON = timedelta(minutes=10)
 """No action is in flight for longer than this, so what is due later needs no timer while one is."""
 REPLANS = 5
@@ -144,13 +146,16 @@ class AuthorizationWorkflow:
             self._keeping.news = self._woken = False
             known = self._case.n
             try:
-                settled: Settled = await workflow.execute_local_activity(
+                # Not a local activity: a query that comes while one runs can put its result behind what came meanwhile,
+                # and the history then no longer replays (see docs/operations.md).
+                settled: Settled = await workflow.execute_activity(
                     "settle",
                     TurnInput(case_id=self._case.id, facts=self._case.facts, now=workflow.now()),
                     result_type=Settled,
-                    start_to_close_timeout=timedelta(seconds=20),
-                    retry_policy=RetryPolicy(maximum_attempts=2),
+                    start_to_close_timeout=PLANNING,
+                    retry_policy=RetryPolicy(maximum_interval=PLANNING),
                     summary=f"Plan from {self._case.n} facts",
+                    priority=self._priority,
                 )
             except ActivityError as error:
                 self._keeping.plan_failed(_type_of(error), workflow.now())
@@ -182,7 +187,7 @@ class AuthorizationWorkflow:
                 if once
                 else RetryPolicy(maximum_attempts=_tries(action.patience), maximum_interval=timedelta(seconds=30)),
                 summary=action.summary,
-                priority=Priority(priority_key=_PRIORITY[self._case.order.urgency], fairness_key=self._case.practice),
+                priority=self._priority,
             )
         except ActivityError as error:
             failure, code = _failure(action, error)
@@ -228,7 +233,7 @@ class AuthorizationWorkflow:
     async def _publish(self) -> None:
         """Hand over to the archive and the read model: one in flight, the latest wins."""
         try:
-            while self._unpublished:
+            while self._is_worth_publishing:
                 facts = self._case.facts[self._confirmed :]
                 self._published = self._view
                 published: Published = await workflow.execute_activity(
@@ -254,11 +259,22 @@ class AuthorizationWorkflow:
     def _unpublished(self) -> bool:
         return self._confirmed < self._case.n or self._published != self._view
 
+    @property
+    def _is_worth_publishing(self) -> bool:
+        """At once what people have to do; the rest when nothing is in flight, for then it says where the case stands."""
+        last, now = self._published, self._view
+        news = last is None or (last.turn, last.tasks) != (now.turn, now.tasks)
+        return self._unpublished and (news or not self._flying)
+
     # --- what it knows --------------------------------------------------------------------------------------------
 
     @property
     def _case(self) -> Case:
         return self._keeping.case
+
+    @property
+    def _priority(self) -> Priority:
+        return Priority(priority_key=_PRIORITY[self._case.order.urgency], fairness_key=self._case.practice)
 
     @property
     def _is_over(self) -> bool:
