@@ -280,12 +280,16 @@ def _day(value: object) -> date | None:
         return None
 
 
+_MOST = Decimal(10_000_000)
+"""Nobody's benefit; a larger number is a mistake, and unknown."""
+
+
 def _decimal(value: object) -> Decimal | None:
     try:
         number = Decimal(str(value))
     except InvalidOperation:
         return None
-    return number if number.is_finite() and number >= 0 else None
+    return number if number.is_finite() and 0 <= number <= _MOST else None
 
 
 def _cents(value: object) -> int | None:

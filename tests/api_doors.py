@@ -21,7 +21,6 @@ from api.services import Services
 from domain.order import Order
 from runtime.keys import KeyRing
 from store.database import Database
-from store.policies import release
 from store.tokens import Role
 from tests.house import Desk, House, running_house
 
@@ -144,10 +143,8 @@ def decision_of(trace: str, member_id: str, *, outcome: str = "A1", number: str 
 async def doors_of(
     env: WorkflowEnvironment, database_url: str, sandbox_url: str, keyring: KeyRing, folder: Path
 ) -> AsyncIterator[House]:
-    """A running house with its policies released, and the webhooks' secrets set."""
+    """A running house with the webhooks' secrets set."""
     async with running_house(env, database_url, sandbox_url, keyring, folder) as house:
-        for path in sorted(house.settings.policies_dir.glob("*.yaml")):
-            await release(house.parts.database, path.read_text(), by="person:maud", at=datetime.now(UTC))
         house.settings.secrets_by_name.update({f"{payer}.webhook": SecretStr(SECRET) for payer in PAYERS})
         yield house
 

@@ -33,6 +33,8 @@ SHARED = ROOT.parent / "shared"
 TIME_SKIPPING = (
     "frontend.WorkflowTimeSkippingEnabled=true",
     'history.timerProcessorMaxTimeShift="1ms"',
+    # So soon that the stories go through continue-as-new; a server's default is about 4,000 events.
+    "limit.historyCount.suggestContinueAsNew=200",
 )
 
 

@@ -32,6 +32,7 @@ from runtime.keys import KeyRing
 from runtime.practices import Practice, load_practices
 from runtime.settings import Settings
 from store.migrate import migrate
+from store.policies import release
 from store.shelf import Shelf
 from tests.builders import MONDAY, order, policies, received
 from worker import serving
@@ -244,6 +245,8 @@ async def running_house(
         Parts.open(settings, keyring, {}, env.client, Shelf(policies())) as parts,
         serving(env.client, settings, parts),
     ):
+        for path in sorted(settings.policies_dir.glob("*.yaml")):
+            await release(parts.database, path.read_text(), by="person:maud", at=datetime.now(UTC))
         yield House(env, settings, keyring, parts)
 
 

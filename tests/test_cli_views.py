@@ -122,7 +122,7 @@ def test_a_case_shows_whose_turn_why_clocks_tasks_and_numbers_by_type() -> None:
     assert "A204418830 (authorization number)" in text
     assert "held by nobody" in text
     assert "☐ Peer to peer: until December 14, 2026, phone 800-555-0112." in text
-    assert "The window for a peer to peer ends. (meridian-peer-to-peer, waits for provider)" in text
+    assert "The time for this ends: peer to peer. (meridian-peer-to-peer, waits for provider)" in text
     assert "not ready" in text
 
 

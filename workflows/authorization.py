@@ -72,11 +72,11 @@ class AuthorizationWorkflow:
             await self._take_turn()
             if self._is_over and not self._keeping.news:
                 break
-            if self._is_long and self._is_at_rest:
+            await self._sleep()
+            if self._may_go_on_anew:
                 workflow.continue_as_new(
                     Opening(case_id=self._case.id, facts=self._case.facts, confirmed=self._confirmed)
                 )
-            await self._sleep()
         await self._publish_everything()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._case.n
@@ -202,7 +202,7 @@ class AuthorizationWorkflow:
         timer = None if self._flying and pause > SOON else max(pause, timedelta())
         try:
             await workflow.wait_condition(
-                lambda: self._keeping.news or self._woken or self._is_over,
+                lambda: self._keeping.news or self._woken or self._is_over or self._may_go_on_anew,
                 timeout=timer,
                 timeout_summary=self._plan.next,
             )
@@ -301,16 +301,15 @@ class AuthorizationWorkflow:
         return greeting
 
     @property
-    def _is_long(self) -> bool:
-        return workflow.info().is_continue_as_new_suggested()
-
-    @property
-    def _is_at_rest(self) -> bool:
+    def _may_go_on_anew(self) -> bool:
+        """Whether the history is long, and nothing is in flight that a new run would not know of."""
         return (
-            not self._flying
+            workflow.info().is_continue_as_new_suggested()
+            and not self._flying
             and self._publishing is None
             and not self._unpublished
             and not self._keeping.news
+            and not self._is_over
             and workflow.all_handlers_finished()
         )
 
