@@ -1,6 +1,6 @@
 """How long a turn takes, as a ratio to the floor: reading the same facts from JSON in the same run.
 
-    .venv/bin/python bench/plan.py
+.venv/bin/python bench/plan.py
 """
 
 import statistics
@@ -52,10 +52,10 @@ def median_ms(work: Callable[[], object], runs: int = 30) -> float:
 
 def main() -> None:
     print(f"{'facts':>6} {'read JSON':>10} {'fold':>10} {'turn':>10} {'fold/read':>10} {'turn/read':>10}")
+    later = MONDAY + timedelta(days=2)
     for notes in (0, 100, 400, 1000):
         case = pended_case(notes)
         text = b"[" + b",".join(write_fact(fact) for fact in case.facts) + b"]"
-        later = MONDAY + timedelta(days=2)
         read = median_ms(lambda text=text: FACTS.validate_json(text))  # type: ignore[misc]
         fold = median_ms(lambda case=case: replay(CASE_ID, case.facts), 10)  # type: ignore[misc]
         turn = median_ms(lambda case=case: settle(replay(CASE_ID, case.facts), later), 10)  # type: ignore[misc]

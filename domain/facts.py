@@ -581,4 +581,4 @@ def read_fact(data: bytes | str) -> Fact:
 
 def write_fact(fact: Fact) -> bytes:
     """The JSON text of a fact, without what it does not say."""
-    return _ONE.dump_json(fact, exclude_none=True)
+    return _ONE.dump_json(fact, exclude_none=not isinstance(fact, UnknownFact))

@@ -51,6 +51,8 @@ NEXT_DEADLINE: Final = SearchAttributeKey.for_datetime("VigilNextDeadline")
 
 PATIENCE: Final = timedelta(seconds=15)
 """How long a call waits for an answer: a door's client does not wait much longer."""
+_YOUNG_RUN_TRIES: Final = 10
+_YOUNG_RUN_SECONDS: Final = 0.1
 
 _HEALTH = timedelta(seconds=3)
 _PRIORITY = {Urgency.STAT: 1, Urgency.URGENT: 2, Urgency.ROUTINE: 3}
@@ -211,16 +213,22 @@ async def facts_of(
         RPCError: it could not be asked, or no worker answered in time.
         WorkflowQueryFailedError: the case is broken.
     """
-    try:
-        handle = await _handle(client, practice, case_id)
-        found: list[Fact] = await handle.query("facts", result_type=list[AnyFact], rpc_timeout=patience)
-    except WorkflowQueryRejectedError:
-        return None
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+    handle = await _handle(client, practice, case_id)
+    for last in (False,) * _YOUNG_RUN_TRIES + (True,):
+        try:
+            found: list[Fact] = await handle.query("facts", result_type=list[AnyFact], rpc_timeout=patience)
+        except WorkflowQueryRejectedError:
             return None
-        raise
-    return tuple(found)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            if error.status is not RPCStatusCode.FAILED_PRECONDITION or last:
+                raise
+            # A run that has just begun, after continue-as-new, has nothing yet that could answer.
+            await asyncio.sleep(_YOUNG_RUN_SECONDS)
+        else:
+            return tuple(found)
+    raise AssertionError("the last try answers or raises")
 
 
 async def status_of(client: Client, practice: str, case_id: str) -> WorkflowExecutionStatus | None:

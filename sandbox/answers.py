@@ -16,7 +16,7 @@ LOST = "lost"
 TRUNCATED = "truncated"
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is an answer of the system, not a failure of the sandbox
+class Refused(Exception):
     """Ends a request with the system's own refusal; `body` None answers with an empty body."""
 
     def __init__(self, status: int, body: Json | None, *, media_type: str = "application/json") -> None:

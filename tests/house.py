@@ -24,9 +24,10 @@ from temporalio.testing import WorkflowEnvironment
 from activities import Parts
 from activities.counterparts import Counterparts
 from domain.case import Case, replay
-from domain.facts import AnyFact, Fact
+from domain.facts import Fact
 from domain.messages import NOTICE, REPORT, WORKFLOW, Opening, Report, Standing
 from domain.order import Appointment, Order
+from runtime.cases import facts_of
 from runtime.codec import for_practice
 from runtime.keys import KeyRing
 from runtime.practices import Practice, load_practices
@@ -145,7 +146,7 @@ class Live:
         return self.handle.id
 
     async def facts(self) -> list[Fact]:
-        return await self.handle.query("facts", result_type=list[AnyFact])
+        return list(await facts_of(self.desk.client, self.desk.practice.id, self.id) or ())
 
     async def case(self) -> Case:
         return replay(self.id, await self.facts())

@@ -278,10 +278,16 @@ def test_quiet_hours_may_span_midnight_and_follow_the_local_clock() -> None:
     # At the change to summer time the night is an hour shorter.
     chicago, night = ZoneInfo("America/Chicago"), (time(20), time(8))
     assert quiet_until(datetime(2026, 3, 2, 14, 0, tzinfo=UTC), *night, chicago) is None
-    assert quiet_until(datetime(2026, 3, 2, 13, 59, tzinfo=UTC), *night, chicago) == datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
-    assert quiet_until(datetime(2026, 3, 8, 2, 0, tzinfo=UTC), *night, chicago) == datetime(2026, 3, 8, 13, 0, tzinfo=UTC)
+    assert quiet_until(datetime(2026, 3, 2, 13, 59, tzinfo=UTC), *night, chicago) == datetime(
+        2026, 3, 2, 14, 0, tzinfo=UTC
+    )
+    assert quiet_until(datetime(2026, 3, 8, 2, 0, tzinfo=UTC), *night, chicago) == datetime(
+        2026, 3, 8, 13, 0, tzinfo=UTC
+    )
     noon = (time(12), time(13))
-    assert quiet_until(datetime(2026, 3, 2, 18, 15, tzinfo=UTC), *noon, chicago) == datetime(2026, 3, 2, 19, 0, tzinfo=UTC)
+    assert quiet_until(datetime(2026, 3, 2, 18, 15, tzinfo=UTC), *noon, chicago) == datetime(
+        2026, 3, 2, 19, 0, tzinfo=UTC
+    )
     assert quiet_until(datetime(2026, 3, 2, 19, 0, tzinfo=UTC), *noon, chicago) is None
 
 
