@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import date, tzinfo
 from zoneinfo import ZoneInfo
 
-from domain.case import Case, Track, replay
+from domain.case import Case, replay
 from domain.decision import LineDecision
 from domain.facts import Fact
 from domain.order import AppointmentStatus, Order, ServiceLine
+from domain.track import Track
 
 UNSAID = "-"
 """Where nothing was said: no mismatch, and no proof either."""

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from domain.base import Frozen
-from domain.decision import LineDecision, Number, Outcome, Result
+from domain.decision import Number, Outcome
 from domain.facts import (
     MAX_CASE_BYTES,
     MAX_FACT_BYTES,
@@ -59,194 +58,11 @@ from domain.facts import (
 )
 from domain.order import Appointment, AppointmentStatus, DocumentRef, Order
 from domain.policy import PolicySlice
+from domain.track import DIFFERING, Attempt, Task, Track, Try, changed_attempt, empty, with_key
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-DIFFERING = frozenset({Outcome.PARTLY_APPROVED, Outcome.MODIFIED})
-"""Approvals of something else than was asked: a person compares, and accepts or not."""
 _RESERVE = 64 * 1024
 """What is left of a full case to what Vigil itself records, so that it can be brought to its end."""
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-
-
-def _with(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
-    return MappingProxyType({**mapping, key: value})
-
-
-def _empty() -> Mapping[K, V]:
-    return MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Task:
-    """A person's work, as it stands."""
-
-    opened: TaskOpened
-    claim: TaskClaimed | None = None
-    completed: TaskCompleted | None = None
-    withdrawn: TaskWithdrawn | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether somebody still has to do it."""
-        return self.completed is None and self.withdrawn is None
-
-    def holder(self, now: datetime) -> str | None:
-        """Who holds the task at that moment, or None: never claimed, released, or the lease is over."""
-        return self.claim.by if self.is_open and self.claim and now < self.claim.until else None
-
-
-@dataclass(frozen=True)
-class Try:
-    """One go at an action."""
-
-    begun: ActionBegun
-    ended: ActionEnded | None = None
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One request of a track to its payer, with all that came back. Attempts are numbered from 1."""
-
-    number: int
-    submitted: RequestSubmitted | None = None
-    rejected: RequestRejected | None = None
-    withdrawn: RequestWithdrawn | None = None
-    not_understood: tuple[AnswerNotUnderstood, ...] = ()
-    answers: tuple[DecisionReceived, ...] = ()
-    inquiries: tuple[StatusInquired, ...] = ()
-    sent: tuple[InformationSent, ...] = ()
-    option: OptionChosen | None = None
-    lines: Mapping[int, LineDecision] = field(default_factory=_empty)
-    """The decision in force for each line."""
-    decided_by: Mapping[int, DecisionReceived] = field(default_factory=_empty)
-    """The answer that each line's decision in force came with."""
-
-    @property
-    def arrival(self) -> RequestSubmitted | DecisionReceived | StatusInquired | None:
-        """The first proof that the payer has it."""
-        found = next((asked for asked in self.inquiries if asked.found), None)
-        return self.submitted or (self.answers[0] if self.answers else found)
-
-    @property
-    def reached_payer(self) -> bool:
-        """Whether the payer is known to have it."""
-        return self.arrival is not None
-
-    @property
-    def since(self) -> datetime | None:
-        """When the payer got it: its clock starts here."""
-        return self.arrival.occurred_at if self.arrival else None
-
-    @property
-    def rail(self) -> str | None:
-        """How it went to the payer, once that is known."""
-        return self.arrival.rail if self.arrival else None
-
-    @property
-    def is_at_payer(self) -> bool:
-        """Whether the payer has it and has said no last word about any line."""
-        undecided = not any(decided.decision.is_final for decided in self.lines.values())
-        return self.reached_payer and self.withdrawn is None and undecided and not self.is_unfound
-
-    @property
-    def is_unfound(self) -> bool:
-        """Whether the payer twice in a row did not find it: once may be its index that lags."""
-        last = self.inquiries[-2:]
-        return len(last) > 1 and not any(asked.found for asked in last)
-
-    @property
-    def contradicted(self) -> tuple[int, ...]:
-        """Lines on which the payer said two different last words, with nobody having asked it to think again.
-
-        A person's word ends the contradiction.
-        """
-        said: dict[int, Outcome] = {}
-        torn: set[int] = set()
-        asked = self.option.n if self.option else 0
-        before = 0
-        for answer in self.answers:
-            if before < asked < answer.n:
-                said.clear()
-            before = answer.n
-            for line in answer.decision.lines:
-                if answer.via == "person":
-                    torn.discard(line.line)
-                elif line.decision.is_final and said.get(line.line, line.decision) is not line.decision:
-                    torn.add(line.line)
-                if line.decision.is_final:
-                    said[line.line] = line.decision
-        return tuple(sorted(torn))
-
-    def chosen_since(self, line: int) -> OptionChosen | None:
-        """What a person chose about a line's decision in force: a choice never speaks of what came after it."""
-        answer = self.decided_by.get(line)
-        return self.option if self.option and answer and self.option.n > answer.n else None
-
-    @property
-    def last_answer(self) -> DecisionReceived | None:
-        """The latest decision, pended ones too."""
-        return self.answers[-1] if self.answers else None
-
-    @property
-    def numbers(self) -> tuple[Number, ...]:
-        """Every number that the payer gave, without repeats, in order."""
-        given = list(self.submitted.numbers) if self.submitted else []
-        given += [n for answer in self.answers for n in answer.decision.all_numbers]
-        return tuple(dict.fromkeys(given))
-
-
-@dataclass(frozen=True)
-class Track:
-    """Payer x coverage rank x who must ask x lines: what has to be ready before the visit."""
-
-    key: str
-    requirement: RequirementDetermined
-    attempts: Mapping[int, Attempt] = field(default_factory=_empty)
-    allowed: int = 1
-    """The highest attempt that may be sent."""
-    referral: ReferralObtained | None = None
-    extended_until: datetime | None = None
-    changed: str = ""
-    """The `ref` of the order's change since the payer was asked, while nobody has compared it with the request."""
-
-    @property
-    def attempt(self) -> Attempt:
-        """The attempt that counts now."""
-        return self.attempts.get(self.allowed) or Attempt(self.allowed)
-
-    @property
-    def lines_required(self) -> tuple[int, ...]:
-        """The numbers of the lines that need an authorization."""
-        return tuple(line.line for line in self.requirement.lines if line.authorization == "required")
-
-    def decision(self, line: int) -> LineDecision | None:
-        """The decision in force for a line, if there is one."""
-        return self.attempt.lines.get(line)
-
-    @property
-    def outcomes(self) -> tuple[Outcome | None, ...]:
-        """The outcome of each line that needs one, in order; None where nothing was said."""
-        return tuple(d.decision if (d := self.decision(line)) else None for line in self.lines_required)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the visit may go ahead as far as this track goes. Unknown is never ready."""
-        if any("unknown" in (line.authorization, line.referral) for line in self.requirement.lines):
-            return False
-        if any(line.referral == "required" for line in self.requirement.lines) and self.referral is None:
-            return False
-        if self.attempt.contradicted or self.attempt.withdrawn or (self.changed and self.attempt.reached_payer):
-            return False
-        return all(self._permits(line) for line in self.lines_required)
-
-    def _permits(self, line: int) -> bool:
-        decided = self.decision(line)
-        if decided is None or decided.decision.permits:
-            return decided is not None
-        chosen = self.attempt.chosen_since(line)
-        return decided.decision in DIFFERING and chosen is not None and chosen.option == "accept"
 
 
 @dataclass(frozen=True)
@@ -260,16 +76,16 @@ class Case:
     facts: tuple[Fact, ...] = ()
     size: int = 0
     """Bytes of all facts as JSON."""
-    sources: Mapping[str, int] = field(default_factory=_empty)
+    sources: Mapping[str, int] = field(default_factory=empty)
     """The place of every reported fact, by its source id: what was said twice gets the first answer."""
-    coverages: Mapping[int, CoverageVerified] = field(default_factory=_empty)
-    policies: Mapping[str, PolicySlice] = field(default_factory=_empty)
+    coverages: Mapping[int, CoverageVerified] = field(default_factory=empty)
+    policies: Mapping[str, PolicySlice] = field(default_factory=empty)
     without_policy: frozenset[str] = frozenset()
-    tracks: Mapping[str, Track] = field(default_factory=_empty)
-    documents: Mapping[str, DocumentRef] = field(default_factory=_empty)
+    tracks: Mapping[str, Track] = field(default_factory=empty)
+    documents: Mapping[str, DocumentRef] = field(default_factory=empty)
     searched: frozenset[str] = frozenset()
-    tasks: Mapping[str, Task] = field(default_factory=_empty)
-    actions: Mapping[str, tuple[Try, ...]] = field(default_factory=_empty)
+    tasks: Mapping[str, Task] = field(default_factory=empty)
+    actions: Mapping[str, tuple[Try, ...]] = field(default_factory=empty)
     """What Vigil tried, by its cause."""
     appointment: Appointment | None = None
     patient_notices: tuple[PatientNotified, ...] = ()
@@ -277,7 +93,7 @@ class Case:
     chart: tuple[ChartDocumented, ...] = ()
     responsibility: ResponsibilityPosted | None = None
     claims: tuple[NotificationClaimed, ...] = ()
-    breached: Mapping[str, ClockBreached] = field(default_factory=_empty)
+    breached: Mapping[str, ClockBreached] = field(default_factory=empty)
     notes: tuple[NoteAdded | CallLogged, ...] = ()
     unknown: tuple[UnknownFact, ...] = ()
     changed: OrderChanged | None = None
@@ -420,7 +236,7 @@ def _extend(case: Case, fact: Fact) -> Case:
         case,
         facts=(*case.facts, fact),
         size=case.size + len(write_fact(fact)),
-        sources=_with(case.sources, fact.source_id, fact.n),
+        sources=with_key(case.sources, fact.source_id, fact.n),
     )
     if case.closed:
         return kept
@@ -477,13 +293,13 @@ def _apply(case: Case, fact: Fact) -> Case:
         case PolicyPinned():
             return replace(
                 case,
-                policies=_with(case.policies, fact.payer, fact.policy),
+                policies=with_key(case.policies, fact.payer, fact.policy),
                 without_policy=case.without_policy - {fact.payer},
             )
         case PolicyMissing():
             return replace(case, without_policy=case.without_policy | {fact.payer})
         case CoverageVerified():
-            return replace(case, coverages=_with(case.coverages, fact.rank, fact))
+            return replace(case, coverages=with_key(case.coverages, fact.rank, fact))
         case DocumentsGathered():
             found = {document.id: document for document in fact.documents}
             return replace(
@@ -492,7 +308,7 @@ def _apply(case: Case, fact: Fact) -> Case:
                 searched=case.searched | frozenset(fact.searched),
             )
         case DocumentAdded():
-            return replace(case, documents=_with(case.documents, fact.document.id, fact.document))
+            return replace(case, documents=with_key(case.documents, fact.document.id, fact.document))
         case PatientNotified():
             return replace(case, patient_notices=(*case.patient_notices, fact))
         case ProviderNotified():
@@ -504,18 +320,18 @@ def _apply(case: Case, fact: Fact) -> Case:
         case NotificationClaimed():
             return replace(case, claims=(*case.claims, fact))
         case ClockBreached():
-            return replace(case, breached=_with(case.breached, fact.clock, fact))
+            return replace(case, breached=with_key(case.breached, fact.clock, fact))
         case PlanFailed():
             return replace(case, plan_failure=fact)
         case UnknownFact():
             return replace(case, unknown=(*case.unknown, fact))
         case ActionBegun():
             cause = cause_of(fact.action)
-            return replace(case, actions=_with(case.actions, cause, (*case.actions.get(cause, ()), Try(fact))))
+            return replace(case, actions=with_key(case.actions, cause, (*case.actions.get(cause, ()), Try(fact))))
         case ActionEnded():
             return _end_action(case, fact)
         case TaskOpened():
-            return replace(case, tasks=_with(case.tasks, fact.task, Task(fact)))
+            return replace(case, tasks=with_key(case.tasks, fact.task, Task(fact)))
         case TaskClaimed() | TaskReleased() | TaskCompleted() | TaskWithdrawn():
             return _change_task(case, fact)
         case RequirementDetermined():
@@ -569,7 +385,7 @@ def _reorder(case: Case, fact: OrderChanged) -> Case:
         appointment=new.appointment or case.appointment,
         documents=MappingProxyType({**case.documents, **{document.id: document for document in new.documents}}),
         coverages=MappingProxyType({rank: v for rank, v in case.coverages.items() if rank in same}),
-        policies=_empty() if matters or pressing else case.policies,
+        policies=empty() if matters or pressing else case.policies,
         without_policy=frozenset() if matters else case.without_policy,
         tracks=MappingProxyType(tracks) if matters or pressing else case.tracks,
     )
@@ -590,7 +406,7 @@ def _end_action(case: Case, fact: ActionEnded) -> Case:
         replace(t, ended=fact) if t.begun.action == fact.action and t.ended is None else t
         for t in case.actions.get(cause, ())
     )
-    return replace(case, actions=_with(case.actions, cause, tries))
+    return replace(case, actions=with_key(case.actions, cause, tries))
 
 
 def _change_task(case: Case, fact: TaskClaimed | TaskReleased | TaskCompleted | TaskWithdrawn) -> Case:
@@ -606,10 +422,10 @@ def _change_task(case: Case, fact: TaskClaimed | TaskReleased | TaskCompleted | 
             task = replace(task, completed=fact)
         case TaskWithdrawn():
             task = replace(task, withdrawn=fact)
-    case = replace(case, tasks=_with(case.tasks, fact.task, task))
+    case = replace(case, tasks=with_key(case.tasks, fact.task, task))
     track = case.tracks.get(task.opened.track or "")
     if track and task.completed and track.changed and task.opened.cause == track.changed:
-        case = replace(case, tracks=_with(case.tracks, track.key, replace(track, changed="")))
+        case = replace(case, tracks=with_key(case.tracks, track.key, replace(track, changed="")))
     return case
 
 
@@ -636,48 +452,8 @@ def _change_track(case: Case, fact: Fact) -> Case:
             | OptionChosen()
         ):
             attempt = track.attempts.get(fact.attempt) or Attempt(fact.attempt)
-            track = replace(track, attempts=_with(track.attempts, fact.attempt, _change_attempt(attempt, fact)))
-    return replace(case, tracks=_with(case.tracks, track.key, track))
-
-
-def _change_attempt(attempt: Attempt, fact: Fact) -> Attempt:
-    match fact:
-        case RequestSubmitted():
-            return replace(attempt, submitted=attempt.submitted or fact)
-        case RequestRejected():
-            return replace(attempt, rejected=fact)
-        case RequestWithdrawn():
-            return replace(attempt, withdrawn=fact)
-        case AnswerNotUnderstood():
-            return replace(attempt, not_understood=(*attempt.not_understood, fact))
-        case StatusInquired():
-            return replace(attempt, inquiries=(*attempt.inquiries, fact))
-        case InformationSent():
-            return replace(attempt, sent=(*attempt.sent, fact))
-        case OptionChosen():
-            return replace(attempt, option=fact)
-        case DecisionReceived() if fact.decision.result is Result.DECIDED:
-            lines = _in_force(attempt.lines, fact)
-            by = {
-                line: fact if lines[line] is not attempt.lines.get(line) else attempt.decided_by[line] for line in lines
-            }
-            return replace(
-                attempt,
-                answers=(*attempt.answers, fact),
-                lines=MappingProxyType(lines),
-                decided_by=MappingProxyType(by),
-            )
-    return attempt
-
-
-def _in_force(lines: Mapping[int, LineDecision], fact: DecisionReceived) -> dict[int, LineDecision]:
-    """The decisions in force after an answer: a late `pended` never displaces a final word, nor does `unknown`."""
-    merged = dict(lines)
-    for said in fact.decision.lines:
-        held = merged.get(said.line)
-        if held is None or not held.decision.is_final or said.decision.is_final:
-            merged[said.line] = said
-    return merged
+            track = replace(track, attempts=with_key(track.attempts, fact.attempt, changed_attempt(attempt, fact)))
+    return replace(case, tracks=with_key(case.tracks, track.key, track))
 
 
 def age(case: Case, now: datetime) -> timedelta:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
 
-from domain.case import Attempt, Case, Track
+from domain.case import Case
 from domain.decision import Decision, InformationAsk, LineDecision, Number, NumberType, Outcome, Reason, Result
 from domain.facts import (
     AppointmentChanged,
@@ -59,6 +59,7 @@ from domain.results import (
 )
 from domain.rules.documents import missing_documents
 from domain.rules.submission import trace_of
+from domain.track import Attempt, Track
 
 _ALWAYS = {"accept", "self_pay"}
 

@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from domain.base import Frozen
-from domain.case import Case, Task, record
+from domain.case import Case, record
 from domain.establish import Desk, WrongResult, establish
 from domain.facts import Fact, TaskClaimed, TaskCompleted, TaskKind, TaskOpened, TaskReleased
 from domain.plan import PlanError, settle
 from domain.results import Form, ResultName, form_schema
+from domain.track import Task
 
 _R = ResultName
 _ANSWERS = (_R.DECIDED, _R.STILL_PENDING, _R.INFORMATION_ASKED, _R.NOT_THERE, _R.RESEND)

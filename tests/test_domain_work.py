@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.case import Case, Task
+from domain.case import Case
 from domain.decision import NumberType, Outcome
 from domain.facts import (
     AnswerNotUnderstood,
@@ -31,6 +31,7 @@ from domain.order import Order
 from domain.plan import settle
 from domain.refusal import refuse_all
 from domain.results import Form, ResultName, read_result
+from domain.track import Task
 from domain.work import (
     FORMS,
     OUTCOMES,

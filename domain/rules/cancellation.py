@@ -4,12 +4,13 @@ from datetime import datetime
 
 from domain.actions import WithdrawRequest
 from domain.base import Stage, Turn
-from domain.case import Attempt, Case, Track
+from domain.case import Case
 from domain.decision import Outcome
 from domain.facts import TaskKind
 from domain.policy_rules import Rail, WorkKind
 from domain.rules.asking import Asks, Close, Person, Waiting, allow, common, effort, pursue
 from domain.rules.submission import AUTOMATIC, lost_on, request_of, search
+from domain.track import Attempt, Track
 
 
 def cancellation(case: Case, now: datetime) -> Asks:

@@ -6,11 +6,12 @@ from datetime import datetime
 
 from domain.actions import DocumentInChart
 from domain.base import Stage, Turn
-from domain.case import Case, Track
+from domain.case import Case
 from domain.decision import LineDecision, Outcome
 from domain.facts import DecisionReceived, TaskKind
 from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Person, Waiting, allow, common, effort, pursue
+from domain.track import Track
 
 
 @dataclass(frozen=True)

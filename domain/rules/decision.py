@@ -5,7 +5,7 @@ from datetime import datetime
 from domain.actions import NotifyProvider
 from domain.base import Stage, Turn
 from domain.calendars import Calendar
-from domain.case import DIFFERING, Case, Track
+from domain.case import Case
 from domain.clocks import ClockKind, start
 from domain.decision import LineDecision, Outcome
 from domain.facts import DecisionReceived, TaskKind
@@ -13,6 +13,7 @@ from domain.policy import PolicySlice
 from domain.policy_rules import AppealOption, WorkKind
 from domain.rules.asking import Asks, Person, allow, common, effort, pursue
 from domain.rules.submission import read_answer, shown_code
+from domain.track import DIFFERING, Track
 
 _FOR_A_PERSON = {Outcome.UNKNOWN, Outcome.CONTACT_PAYER}
 _OPEN_END = 9000

@@ -5,12 +5,13 @@ from datetime import date, datetime
 from domain.actions import GatherDocuments
 from domain.base import Stage, Turn
 from domain.calendars import add
-from domain.case import Case, Track
+from domain.case import Case
 from domain.facts import TaskKind
 from domain.order import DocumentRef
 from domain.policy import PolicySlice
 from domain.policy_rules import DocumentNeed, WorkKind
 from domain.rules.asking import Asks, Person, Waiting, allow, awaits_rules, common, effort, pursue
+from domain.track import Track
 
 
 def documents(case: Case, now: datetime) -> Asks:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from domain.actions import InquireStatus
 from domain.base import Stage, Turn
 from domain.calendars import Calendar, Span, add
-from domain.case import Attempt, Case, Track
+from domain.case import Case
 from domain.clocks import Clock, ClockKind, extend, pause, restart, resume, start
 from domain.facts import DecisionReceived, TaskKind
 from domain.order import Urgency
@@ -26,6 +26,7 @@ from domain.rules.asking import (
     pursue,
 )
 from domain.rules.submission import AUTOMATIC, find_request, request_of
+from domain.track import Attempt, Track
 
 HOUSE_RHYTHM = {
     Urgency.ROUTINE: (Span.parse("2 business days"), Span.parse("10 business days")),

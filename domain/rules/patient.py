@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from domain.actions import NotifyPatient
 from domain.base import Stage, Turn
 from domain.calendars import Span, quiet_until, subtract
-from domain.case import Case, Track
+from domain.case import Case
 from domain.clocks import ClockKind, start
 from domain.decision import Outcome
 from domain.facts import TaskKind
@@ -29,6 +29,7 @@ from domain.rules.asking import (
     short,
 )
 from domain.rules.decision import answer_with
+from domain.track import Track
 
 HOUSE_CUT_OFF = Span.parse("2 business days")
 """How long before the visit the patient hears that the authorization is missing, where no payer's rules say so."""

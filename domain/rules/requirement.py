@@ -6,11 +6,12 @@ from datetime import datetime
 
 from domain.actions import PinPolicy
 from domain.base import Stage, Turn
-from domain.case import Case, Track
+from domain.case import Case
 from domain.facts import LineRequirement, RequirementDetermined, TaskKind
 from domain.policy import PolicySlice
 from domain.policy_rules import WhoAsks, WorkKind
 from domain.rules.asking import Asks, Person, Waiting, allow, awaits_rules, common, pin_cause, pursue
+from domain.track import Track
 
 
 def requirement(case: Case, now: datetime) -> Asks:

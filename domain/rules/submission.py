@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from domain.actions import InquireStatus, SubmitRequest
 from domain.base import Stage, Turn
-from domain.case import Attempt, Case, Track
+from domain.case import Case
 from domain.facts import Failure, TaskKind
 from domain.policy import PolicySlice
 from domain.policy_rules import Channel, Rail, WorkKind
@@ -23,6 +23,7 @@ from domain.rules.asking import (
     pursue,
 )
 from domain.rules.documents import missing_documents
+from domain.track import Attempt, Track
 
 AUTOMATIC = frozenset({Rail.PAS})
 """Rails on which Vigil asks by itself; on the others people do, with the same contract."""
