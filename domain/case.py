@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
@@ -454,8 +454,3 @@ def _change_track(case: Case, fact: Fact) -> Case:
             attempt = track.attempts.get(fact.attempt) or Attempt(fact.attempt)
             track = replace(track, attempts=with_key(track.attempts, fact.attempt, changed_attempt(attempt, fact)))
     return replace(case, tracks=with_key(case.tracks, track.key, track))
-
-
-def age(case: Case, now: datetime) -> timedelta:
-    """How long the case has been open."""
-    return now - case.opened_at
