@@ -29,6 +29,11 @@ PLAN_AGAIN = timedelta(hours=1)
 _REPEATABLE = frozenset(str(kind.model_fields["kind"].default) for kind in KNOWN if not kind.single_shot)
 
 
+def is_single_shot(action_kind: str) -> bool:
+    """Whether actions of a kind are tried once only. Of a kind that this release does not know: yes."""
+    return action_kind not in _REPEATABLE
+
+
 class Keeping:
     """A case that is alive."""
 
@@ -84,7 +89,7 @@ class Keeping:
         """End what the facts say is in flight and is not: begun before a restore from a copy. What it did is unknown."""
         for begun in self.case.in_flight:
             if begun.action not in self._flying:
-                once = begun.action_kind not in _REPEATABLE
+                once = is_single_shot(begun.action_kind)
                 failure = Failure.AMBIGUOUS if once else Failure.EXHAUSTED
                 self._ended(begun.action, begun.track, failure, "lost", now)
 

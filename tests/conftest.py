@@ -42,6 +42,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-histories", action="store_true", help="record tests/replay/histories anew")
 
 
+LONGEST = ("test_f_nothing_lost", "test_cli_up", "test_pas_profiles", "test_watchman")
+"""Files that take long begin first, so that both workers end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
+
+
 @pytest.fixture(scope="session")
 def keyring() -> KeyRing:
     """A ring of the kind that production has, for tests only: committed histories are sealed with it."""

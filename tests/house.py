@@ -93,8 +93,8 @@ class Desk:
         )
         return await self.plant(made, documents)
 
-    async def open(self, ordered: Order) -> "Live":
-        """Open the order's case, as the door does, without skipping time by itself."""
+    async def open(self, ordered: Order, *, wait: bool = True) -> "Live":
+        """Open the order's case, as the door does, without skipping time by itself; wait until nothing is in flight."""
         fact = received(ordered, ordered.ordered_at).model_copy(update={"time_zone": self.practice.time_zone})
         case_id = self.house.keyring.case_id(ordered.practice, ordered.source, ordered.number)
         with self.house.env.with_time_skipping_disabled():
@@ -110,7 +110,8 @@ class Desk:
             )
             handle = await start.workflow_handle()
         live = Live(self, handle)
-        await live.quiet()
+        if wait:
+            await live.quiet()
         return live
 
     async def keep(self, visit: Appointment) -> None:

@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.actions import Action
     from domain.case import Case, begin, replay
     from domain.facts import AnyFact, Fact, Failure, OrderReceived
-    from domain.keeping import Keeping
+    from domain.keeping import Keeping, is_single_shot
     from domain.messages import NOTICE, REPORT, WAKE, WORKFLOW, Opening, Refusal, Report, Standing, TurnInput
     from domain.order import Urgency
     from domain.plan import Plan, Settled, plan
@@ -136,8 +136,7 @@ class AuthorizationWorkflow:
             for action in self._keeping.take_turn(settled, workflow.now()):
                 self._begin(action)
         self._show()
-        if self._publishing is None:
-            self._publishing = asyncio.create_task(self._publish())
+        self._publish_if_worth()
 
     async def _settle(self) -> Settled | None:
         """Get the plan, recorded in the history; anew where something came in meanwhile. None when it failed."""
@@ -169,7 +168,11 @@ class AuthorizationWorkflow:
     def _begin(self, action: Action) -> None:
         task = asyncio.create_task(self._carry_out(action))
         self._flying.add(task)
-        task.add_done_callback(self._flying.discard)
+        task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        self._publish_if_worth()
 
     async def _carry_out(self, action: Action) -> None:
         once = action.single_shot
@@ -230,6 +233,10 @@ class AuthorizationWorkflow:
             )
         workflow.set_current_details(details(self._case, found))
 
+    def _publish_if_worth(self) -> None:
+        if self._publishing is None and self._is_worth_publishing:
+            self._publishing = asyncio.create_task(self._publish())
+
     async def _publish(self) -> None:
         """Hand over to the archive and the read model: one in flight, the latest wins."""
         try:
@@ -261,10 +268,11 @@ class AuthorizationWorkflow:
 
     @property
     def _is_worth_publishing(self) -> bool:
-        """At once what people have to do; the rest when nothing is in flight, for then it says where the case stands."""
+        """At once what people have to do and what is tried only once; the rest when nothing is in flight."""
         last, now = self._published, self._view
-        news = last is None or (last.turn, last.tasks) != (now.turn, now.tasks)
-        return self._unpublished and (news or not self._flying)
+        told = last is not None and (last.turn, last.tasks) == (now.turn, now.tasks)
+        intent = any(begun.n > self._confirmed and is_single_shot(begun.action_kind) for begun in self._case.in_flight)
+        return self._unpublished and (not told or intent or not self._flying)
 
     # --- what it knows --------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ After a deliberate change of the interpreter under `workflow.patched`, record ne
 `pytest tests/replay --write-histories`; never delete one while cases of its time may be open.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,7 +19,7 @@ from domain.case import Case
 from domain.rules.asking import Ask, Look
 from runtime.codec import data_converter
 from runtime.keys import KeyRing
-from tests.house import House
+from tests.house import House, Live
 from workflows.authorization import AuthorizationWorkflow
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -50,6 +51,23 @@ async def test_a_recorded_case_replays_after_the_rules_changed(
 
     monkeypatch.setattr(domain.plan, "RULES", (another,))
     await _replay(path, keyring)
+
+
+async def test_a_case_that_is_asked_all_the_time_replays(house: House, keyring: KeyRing) -> None:
+    async def ask(case: Live) -> None:
+        for _ in range(100):
+            await case.facts()
+            await asyncio.sleep(0.01)
+
+    async with house.desk() as desk:
+        cases = [await desk.open(await desk.order("100"), wait=False) for _ in range(2)]
+        await asyncio.gather(*(ask(case) for case in cases))
+        for case in cases:
+            await case.quiet()
+            replayer = Replayer(
+                workflows=[AuthorizationWorkflow], data_converter=data_converter(keyring, practice_id=desk.practice.id)
+            )
+            await replayer.replay_workflow(await case.handle.fetch_history())
 
 
 def test_histories_are_sealed() -> None:
