@@ -270,7 +270,8 @@ class Machine:
             info = (await handle.describe()).info
             return (len(info.recent_actions) > before and not info.running_actions) or None
 
-        await eventually("the watchman made his round", done)
+        # A round asks restored cases, which answer only when the tasks of workers that are gone have timed out.
+        await eventually("the watchman made his round", done, 150)
 
     # --- practices and cases --------------------------------------------------------------------------------------
 
