@@ -55,13 +55,13 @@ async def test_a_recorded_case_replays_after_the_rules_changed(
 
 async def test_a_case_that_is_asked_all_the_time_replays(house: House, keyring: KeyRing) -> None:
     async def ask(case: Live) -> None:
-        for _ in range(100):
+        for _ in range(60):
             await case.facts()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.003)
 
     async with house.desk() as desk:
-        cases = [await desk.open(await desk.order("100"), wait=False) for _ in range(2)]
-        await asyncio.gather(*(ask(case) for case in cases))
+        cases = [await desk.open(await desk.order("100"), wait=False) for _ in range(4)]
+        await asyncio.gather(*(ask(case) for case in cases for _ in range(3)))
         for case in cases:
             await case.quiet()
             replayer = Replayer(
