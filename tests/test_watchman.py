@@ -76,7 +76,9 @@ async def at_rest(house: WatchHouse, standing: Standing) -> list[Fact]:
         begun, ended = (
             {fact.action for fact in facts if isinstance(fact, kind)} for kind in (ActionBegun, ActionEnded)
         )
-        return facts if begun == ended and tuple(facts) == archived and _waits(facts) else []
+        described = (await house.client.get_workflow_handle(case_id).describe()).raw_description
+        busy = described.pending_activities or described.HasField("pending_workflow_task")
+        return facts if begun == ended and tuple(facts) == archived and _waits(facts) and not busy else []
 
     return await until(resting)
 
