@@ -60,6 +60,7 @@ class AuthorizationWorkflow:
         self._flying: set[asyncio.Task[None]] = set()
         self._publishing: asyncio.Task[None] | None = None
         self._planned = 0
+        self._turning = True
         self._published: CaseView | None = None
         self._woken = False
         self._shown: tuple[object, ...] = ()
@@ -131,11 +132,13 @@ class AuthorizationWorkflow:
     # --- a turn ---------------------------------------------------------------------------------------------------
 
     async def _take_turn(self) -> None:
+        self._turning = True
         settled = await self._settle()
         if settled is not None:
             for action in self._keeping.take_turn(settled, workflow.now()):
                 self._begin(action)
         self._show()
+        self._turning = False
         self._publish_if_worth()
 
     async def _settle(self) -> Settled | None:
@@ -260,6 +263,7 @@ class AuthorizationWorkflow:
 
     async def _publish_everything(self) -> None:
         while self._unpublished or self._publishing:
+            self._keeping.news = False  # what comes now is kept, and plans nothing any more
             await (self._publishing or self._publish())
 
     @property
@@ -272,7 +276,8 @@ class AuthorizationWorkflow:
         last, now = self._published, self._view
         told = last is not None and (last.turn, last.tasks) == (now.turn, now.tasks)
         intent = any(begun.n > self._confirmed and is_single_shot(begun.action_kind) for begun in self._case.in_flight)
-        return self._unpublished and (not told or intent or not self._flying)
+        about_to_change = self._turning or self._keeping.news
+        return not about_to_change and self._unpublished and (not told or intent or not self._flying)
 
     # --- what it knows --------------------------------------------------------------------------------------------
 
