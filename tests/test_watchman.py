@@ -417,6 +417,12 @@ async def test_schedules_are_made_once_changed_when_they_differ_and_removed_with
 
         await handle.update(slower)
         await handle.pause(note="maintenance")
+
+        async def taken_in() -> bool:
+            held = (await handle.describe()).schedule
+            return held.state.paused and not held.spec.intervals
+
+        await until(taken_in)
         assert await ensure_schedules(house.client, settings, {practice.id: practice}) == [WATCHMAN]
         described = await handle.describe()
         assert described.schedule.spec.intervals[0].every == timedelta(minutes=5)
