@@ -173,7 +173,7 @@ def _numbers(vigil: Vigil) -> set[str]:
 
 
 def _health_information_is_sealed(vigil: Vigil, day: tuple[Planned, ...]) -> None:
-    """Nothing of a seeded patient lies in the home in the clear, but in PostgreSQL and what the sandbox remembers."""
+    """Nothing of a seeded patient is in the metrics, or in the clear in the home but for PostgreSQL and the sandbox."""
     words: set[str] = {"Ownpatient"}
     for planned in day:
         patient, coverage = planned.order.patient, planned.order.primary
@@ -187,6 +187,11 @@ def _health_information_is_sealed(vigil: Vigil, day: tuple[Planned, ...]) -> Non
             found = pattern.search(path.read_bytes())
             assert found is None, f"{path} holds {found[0]!r}" if found else ""
     assert looked_at > 5
+    for served in (f"{vigil.api}/metrics", f"http://127.0.0.1:{vigil.environment['VIGIL_WORKER_PORT']}/metrics"):
+        measured = httpx.get(served, timeout=5, trust_env=False)
+        assert measured.is_success
+        assert b"vigil_" in measured.content
+        assert pattern.search(measured.content) is None, served
     assert (vigil.home / "temporal" / "temporal.db").stat().st_size > 0
 
 
