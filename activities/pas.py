@@ -9,16 +9,17 @@ from datetime import timedelta
 from typing import cast
 
 from activities.outside import Outside
-from activities.pas_facts import Told
 from activities.patience import patiently
+from activities.told import Told
+from connectors.codes import NOT_IDENTIFIED
 from connectors.errors import Refused
 from connectors.pas.client import PasClient
 from connectors.pas.fhir import Json
 from connectors.pas.identity import ours
-from connectors.pas.parties import PasPayer, PasPractice
+from connectors.pas.parties import PasPayer
 from connectors.pas.read import read_answer, read_answers
-from connectors.pas.words import NOT_IDENTIFIED
 from connectors.pas.write import Version, cancel_bundle, inquiry_bundle, submit_bundle
+from connectors.requester import Requester
 from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
 from domain.decision import Decision, Number, NumberType, Result
 from domain.facts import AnyFact
@@ -52,7 +53,7 @@ class PasRail:
             Refused: the payer does not let the practice in, or something is missing that the message needs.
         """
         ends = _end(action)
-        client, told = self._client(action), Told(action, self._outside.documents)
+        client, told = self._client(action), Told(action, self._outside.documents, ours(action.request))
         practice, payer = self._parties(action)
         contents = await self._contents(action.request)
         inquiry = inquiry_bundle(action.request, practice, payer, client.version)
@@ -83,7 +84,7 @@ class PasRail:
             Unreachable, Busy: the payer could not be asked, for as long as the action's patience lasts.
             Refused: the payer does not let the practice in.
         """
-        client, told = self._client(action), Told(action, self._outside.documents)
+        client, told = self._client(action), Told(action, self._outside.documents, ours(action.request))
         inquiry = inquiry_bundle(action.request, *self._parties(action), client.version, action.numbers)
         answer = await patiently(lambda within: client.inquire(inquiry, within), until=_end(action))
         mine = ours(action.request)
@@ -103,7 +104,7 @@ class PasRail:
             Refused: the payer does not let the practice in, or something is missing that the message needs.
         """
         ends = _end(action)
-        client, told = self._client(action), Told(action, self._outside.documents)
+        client, told = self._client(action), Told(action, self._outside.documents, ours(action.request))
         practice, payer = self._parties(action)
         contents = await self._contents(action.request)
         inquiry = inquiry_bundle(action.request, practice, payer, client.version, action.numbers)
@@ -139,18 +140,18 @@ class PasRail:
             )
         return self._clients[key]
 
-    def _parties(self, action: Ask) -> tuple[PasPractice, PasPayer]:
-        return pas_practice(self._outside.practice(action.practice)), pas_payer(action.policy)
+    def _parties(self, action: Ask) -> tuple[Requester, PasPayer]:
+        return requester(self._outside.practice(action.practice)), pas_payer(action.policy)
 
     async def _contents(self, request: Request) -> dict[str, bytes]:
         practice = request.order.practice
         return {ref.id: await self._outside.documents.get(practice, ref.id) for ref in request.documents}
 
 
-def pas_practice(practice: Practice) -> PasPractice:
+def requester(practice: Practice) -> Requester:
     """Return a practice as a payer must know it."""
     address = practice.address
-    return PasPractice(
+    return Requester(
         name=practice.name,
         npi=practice.npi,
         tax_id=practice.tax_id,

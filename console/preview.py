@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from activities.pas import pas_payer, pas_practice
+from activities.pas import pas_payer, requester
 from activities.rules import line_keys
 from connectors.fhir_order import OrderUnreadable, order_from_fhir
 from connectors.pas.write import Message, Version
@@ -59,7 +59,7 @@ def preview_file(
     made = [
         written(
             request_of(case, case.tracks[key], 1, Rail.PAS.value, now),
-            pas_practice(practice),
+            requester(practice),
             pas_payer(cut),
             version,
             message,

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from activities.pas import pas_practice
+from activities.pas import requester
 from connectors.errors import ConnectorError
 from connectors.pas.client import PasClient
 from connectors.pas.subscription import subscription
@@ -74,7 +74,7 @@ class World:
         )
         secret = settings.secret(f"{policy.payer}.webhook").get_secret_value()
         wanted = subscription(
-            endpoint, pas_practice(practice).npi, channel.subscription_filter or "org-identifier", secret
+            endpoint, requester(practice).npi, channel.subscription_filter or "org-identifier", secret
         )
         try:
             await client.subscribe(wanted)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 from pydantic import Field
 
 from domain.base import Frozen, Instant, Key
-from domain.decision import Number
-from domain.order import Coverage, Order
+from domain.decision import InformationAsk, Number
+from domain.order import Coverage, DocumentRef, Order
 from domain.policy import PolicySlice
 from domain.request import Request
 
@@ -138,6 +138,77 @@ class WithdrawRequest(Action):
         return f"Withdraw request {self.request.attempt} at {self.payer}"
 
 
+class SendInformation(Action):
+    """Send the payer what it asked to see, once, on the rail that it asked by."""
+
+    kind: Literal["send_information"] = "send_information"
+    request: Request
+    policy: PolicySlice
+    asks: tuple[InformationAsk, ...] = Field(description="What the payer asks for; empty for what goes unasked.")
+    documents: tuple[DocumentRef, ...] = Field(min_length=1)
+    numbers: tuple[Number, ...] = ()
+    single_shot: ClassVar[bool] = True
+    patience: ClassVar[timedelta] = timedelta(seconds=150)
+
+    @property
+    def payer(self) -> str:
+        return self.request.payer
+
+    @property
+    def summary(self) -> str:
+        return f"Send {self.payer} what it asked to see ({len(self.documents)})"
+
+
+class AskRequirement(Action):
+    """Ask the payer's own rules what it covers and needs for this order (CRD)."""
+
+    kind: Literal["ask_requirement"] = "ask_requirement"
+    hook: Literal["order-sign", "order-dispatch", "appointment-book"]
+    order: Order
+    rank: int
+    policy: PolicySlice
+
+    @property
+    def payer(self) -> str:
+        return self.policy.payer
+
+    @property
+    def summary(self) -> str:
+        return f"Ask {self.payer} what it covers and needs ({self.hook})"
+
+
+class FetchQuestionnaire(Action):
+    """Fetch a payer's form with what the chart can fill in (DTR)."""
+
+    kind: Literal["fetch_questionnaire"] = "fetch_questionnaire"
+    order: Order
+    rank: int
+    policy: PolicySlice
+    questionnaire: Key | None = Field(default=None, description="Its canonical URL, where the payer named it.")
+    context: str | None = Field(default=None, max_length=120, description="The payer's context of it.")
+    lines: tuple[int, ...] = ()
+
+    @property
+    def payer(self) -> str:
+        return self.policy.payer
+
+    @property
+    def summary(self) -> str:
+        return f"Fetch the form that {self.payer} wants filled in"
+
+
+class PreparePacket(Action):
+    """Make the PDF that a person sends: cover sheet, request form, order, documents, with page numbers."""
+
+    kind: Literal["prepare_packet"] = "prepare_packet"
+    request: Request
+    policy: PolicySlice
+
+    @property
+    def summary(self) -> str:
+        return f"Prepare the packet for {self.request.payer}"
+
+
 class NotifyPatient(Action):
     """Tell the patient, once. The text names no health information; details wait behind a login."""
 
@@ -215,7 +286,8 @@ class ReadAppointment(Action):
 
 
 KNOWN: tuple[type[Action], ...] = (
-    PinPolicy, VerifyCoverage, GatherDocuments, SubmitRequest, InquireStatus, WithdrawRequest, NotifyPatient,
+    PinPolicy, VerifyCoverage, GatherDocuments, SubmitRequest, InquireStatus, WithdrawRequest,
+    SendInformation, AskRequirement, FetchQuestionnaire, PreparePacket, NotifyPatient,
     NotifyProvider, DocumentInChart, PostResponsibility, ReadAppointment,
 )  # fmt: skip
 

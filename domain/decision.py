@@ -44,6 +44,8 @@ class NumberType(StrEnum):
     """Given by voice or for the time being, until it is written."""
     TRACE = "trace"
     """Our own, echoed."""
+    TRANSACTION = "transaction"
+    """The carrier's id of the exchange (a gateway's record, a fax): asks and proves, never billable."""
     REFERRAL = "referral"
 
 
@@ -82,6 +84,9 @@ class InformationAsk(Frozen):
     what: tuple[Reason, ...] = Field(description="PWK01, LOINC or questionnaire codes, or the payer's words.")
     line: int | None = None
     control_number: str | None = Field(default=None, max_length=80, description="Echoed with what is sent.")
+    context: str | None = Field(
+        default=None, max_length=120, description="The context of the questionnaire that is to be filled."
+    )
     due: date | None = None
 
 
@@ -107,6 +112,17 @@ class Result(StrEnum):
     """It could not be understood: a person sees the raw answer."""
 
 
+class Ending(StrEnum):
+    """How a payer ended a request without deciding it."""
+
+    CLOSED = "closed"
+    """For want of information, or of an answer."""
+    VOIDED = "voided"
+    """As if it had never been."""
+    WITHDRAWN = "withdrawn"
+    """By the payer's word somebody took it back."""
+
+
 class Decision(Frozen):
     """A payer's answer as Vigil understands it."""
 
@@ -114,6 +130,7 @@ class Decision(Frozen):
     lines: tuple[LineDecision, ...] = ()
     numbers: tuple[Number, ...] = Field(default=(), description="Those that speak of the whole request.")
     asks: tuple[InformationAsk, ...] = ()
+    ending: Ending | None = Field(default=None, description="Set where the payer ended it without a decision.")
     errors: tuple[AnswerError, ...] = ()
     trace: str | None = Field(default=None, max_length=120, description="Our identifier of the request, echoed.")
     member_id: str | None = Field(default=None, max_length=80, description="Whom the answer is about, to be matched.")

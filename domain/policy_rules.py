@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 
 from domain.base import Frozen, Key, Name
 from domain.calendars import Ends, Kind, LocalTime, Span
-from domain.decision import NumberType
+from domain.decision import NumberType, Outcome
 from domain.order import Urgency
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,40}$")]
@@ -55,6 +55,16 @@ class Rail(StrEnum):
     PORTAL = "portal"
     FAX = "fax"
     PHONE = "phone"
+
+
+class Ability(StrEnum):
+    """What a payer takes on a channel. What is not listed goes another way, or by a person."""
+
+    SUBMIT = "submit"
+    UPDATE = "update"
+    INQUIRE = "inquire"
+    CANCEL = "cancel"
+    ATTACH = "attach"
 
 
 class Need(StrEnum):
@@ -217,14 +227,31 @@ class Channel(Rule):
     notification: bool = False
     subscription_filter: Literal["org-identifier", "orgIdentifier"] | None = None
     packet: tuple[Word, ...] = ()
+    can: tuple[Ability, ...] = Field(
+        default=(Ability.SUBMIT, Ability.INQUIRE, Ability.CANCEL), description="What the payer takes on this channel."
+    )
+    via: Key | None = Field(
+        default=None, description="The clearinghouse or gateway that carries it, by our name for it."
+    )
+    payer_code: Key | None = Field(default=None, description="How the carrier names the payer.")
+    sender: Key | None = Field(default=None, description="Whom the carrier knows us as (X12 ISA06).")
+    receiver: Key | None = Field(default=None, description="To whom an interchange is addressed (X12 ISA08).")
+    mode: Literal["real_time", "batch"] = "real_time"
+    status_map: dict[str, Outcome] = Field(
+        default={}, description="A gateway's status codes by meaning; one that is not here is unknown."
+    )
+    attachments_url: str | None = Field(default=None, max_length=300)
+    crd_url: str | None = Field(default=None, max_length=300)
+    dtr_url: str | None = Field(default=None, max_length=300)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         needed: dict[Rail, tuple[str, ...]] = {
             Rail.PAS: ("version", "base_url", "token_url"),
-            Rail.GATEWAY: ("base_url",),
+            Rail.X12: ("via", "base_url", "payer_code", "sender", "receiver"),
+            Rail.GATEWAY: ("via", "base_url", "token_url", "payer_code", "status_map"),
         }
-        missing = [field for field in needed.get(self.rail, ()) if getattr(self, field) is None]
+        missing = [field for field in needed.get(self.rail, ()) if not getattr(self, field)]
         if self.rail is Rail.PAS and self.notification and self.subscription_filter is None:
             missing.append("subscription_filter")
         if missing:

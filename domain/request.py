@@ -1,8 +1,12 @@
 """One request to a payer, the same for every rail."""
 
-from pydantic import Field
+import hashlib
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from domain.base import Frozen, Instant, Key
+from domain.decision import Number
 from domain.order import Coverage, DocumentRef, Order, ServiceLine
 
 
@@ -20,6 +24,20 @@ class Request(Frozen):
     lines: tuple[int, ...] = Field(min_length=1, description="Numbers of the order's lines that are asked for.")
     referral: bool = Field(default=False, description="Asks for a referral (X12 UM01 SC) instead of a review (HS).")
     documents: tuple[DocumentRef, ...] = ()
+    assertion: Key | None = Field(
+        default=None, description="The payer's own word that this needs an authorization (CRD `coverage-assertion-id`)."
+    )
+    prior: "Request | None" = Field(
+        default=None, description="The request that this one takes the place of, as it was sent: this is an update."
+    )
+    prior_numbers: tuple[Number, ...] = Field(default=(), description="The payer's numbers of the prior request.")
+
+    @model_validator(mode="after")
+    def _one_prior(self) -> Self:
+        if self.prior is not None and self.prior.prior is not None:
+            msg = "a prior request is named without its own prior"
+            raise ValueError(msg)
+        return self
 
     @property
     def coverage(self) -> Coverage:
@@ -30,3 +48,7 @@ class Request(Frozen):
     def service_lines(self) -> tuple[ServiceLine, ...]:
         """The lines of the order that are asked for."""
         return tuple(line for line in self.order.lines if line.number in self.lines)
+
+    def control_number(self, document: DocumentRef) -> str:
+        """The attachment control number of a document: what ties it to the request (X12 PWK06), the same every time."""
+        return hashlib.sha256(f"{self.trace}\n{document.id}".encode()).hexdigest()[:20].upper()

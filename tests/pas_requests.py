@@ -4,7 +4,8 @@ import hashlib
 from datetime import UTC, date, datetime
 from typing import Any
 
-from connectors.pas.parties import PasPayer, PasPractice
+from connectors.pas.parties import PasPayer
+from connectors.requester import Requester
 from domain.order import (
     Address,
     Category,
@@ -29,7 +30,7 @@ NOTE_REF = DocumentRef(
     size=len(NOTE),
     dated=date(2026, 2, 20),
 )
-PRACTICE = PasPractice(
+PRACTICE = Requester(
     name="Lakeside Orthopedics",
     npi="1234567893",
     tax_id="99-0000001",

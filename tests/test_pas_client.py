@@ -11,9 +11,10 @@ import pytest
 
 from activities.patience import patiently
 from connectors.errors import Busy, ConnectorError, OutcomeUnknown, Refused, Unreachable
-from connectors.pas.client import PasAnswer, PasClient
+from connectors.pas.client import PasClient
 from connectors.pas.subscription import subscription
 from connectors.pas.write import encode
+from connectors.raw import RawAnswer
 from runtime.processes import free_port
 
 BUNDLE = {"resourceType": "Bundle", "type": "collection"}
@@ -122,7 +123,7 @@ async def test_a_token_is_kept_and_fetched_anew_once_when_it_is_refused() -> Non
 async def test_what_is_sent_is_the_encoded_bundle_as_fhir_json() -> None:
     payer = Payer(httpx.Response(422, content=b"<html>", headers={"content-type": "text/html", "x-request-id": "r-1"}))
     answer = await payer.client().submit(BUNDLE)
-    assert answer == PasAnswer(status=422, body=b"<html>", media_type="text/html", http_id="r-1")
+    assert answer == RawAnswer(status=422, body=b"<html>", media_type="text/html", http_id="r-1")
     (sent,) = payer.seen
     assert sent.url == "http://payer.example/fhir/Claim/$submit"
     assert sent.headers["content-type"] == "application/fhir+json"

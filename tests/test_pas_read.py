@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.pas.identity import Ours, full_url
+from connectors.codes import OUTCOMES
+from connectors.ours import Ours
+from connectors.pas.identity import full_url
 from connectors.pas.read import read_answer, read_answers, read_notification
-from connectors.pas.words import ACTION_SYSTEMS, OUTCOMES, PAS, X12_ACTION, X12_REASON
+from connectors.pas.words import ACTION_SYSTEMS, PAS, X12_ACTION, X12_REASON
 from domain.decision import Decision, NumberType, Outcome, Result
 
 Json = dict[str, Any]

@@ -16,8 +16,8 @@ from connectors.errors import Busy, OutcomeUnknown, Refused, Unreachable
 from connectors.exchange import send
 from connectors.pas.fhir import Json, NotFhir, parse, raw, token, whole
 from connectors.pas.write import Version, encode
+from connectors.raw import RawAnswer
 from connectors.tokens import Token, TokenCache
-from domain.base import Frozen
 
 FHIR_JSON = "application/fhir+json"
 _TOKEN_LIFE = 300
@@ -25,16 +25,6 @@ _TOKEN_LIFE = 300
 _LONGEST_LIFE = 86400
 _CONNECT_SECONDS = 5.0
 _RETURNED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-
-
-class PasAnswer(Frozen):
-    """An answer as it came."""
-
-    status: int
-    body: bytes
-    media_type: str | None = None
-    http_id: str | None = None
-    """The server's id of the exchange, where it gives one."""
 
 
 class PasClient:
@@ -63,7 +53,7 @@ class PasClient:
         self._client_secret = client_secret
         self._tokens = TokenCache()
 
-    async def submit(self, bundle: Json, within: timedelta | None = None) -> PasAnswer:
+    async def submit(self, bundle: Json, within: timedelta | None = None) -> RawAnswer:
         """Send a request, an update or a cancel. `within` shortens the time that the payer may take.
 
         Raises:
@@ -73,7 +63,7 @@ class PasClient:
         """
         return await self._post("Claim/$submit", bundle, within, writes=True)
 
-    async def inquire(self, bundle: Json, within: timedelta | None = None) -> PasAnswer:
+    async def inquire(self, bundle: Json, within: timedelta | None = None) -> RawAnswer:
         """Ask how a request stands.
 
         Raises:
@@ -82,7 +72,7 @@ class PasClient:
         """
         return await self._post("Claim/$inquire", bundle, within, writes=False)
 
-    async def subscribe(self, subscription: Json) -> PasAnswer:
+    async def subscribe(self, subscription: Json) -> RawAnswer:
         """Create the practice's subscription. Repeating it at worst makes a second one, and answers come twice.
 
         Raises:
@@ -94,7 +84,7 @@ class PasClient:
             raise Refused(f"subscription:{answer.status}")
         return answer
 
-    async def _post(self, path: str, body: Json, within: timedelta | None, *, writes: bool) -> PasAnswer:
+    async def _post(self, path: str, body: Json, within: timedelta | None, *, writes: bool) -> RawAnswer:
         limit = min(self.answer_timeout, within or self.answer_timeout).total_seconds()
         content = encode(body)
         bearer = await self._tokens.get(self._token_url, self._fetch)
@@ -106,7 +96,7 @@ class PasClient:
             answer = await self._send(path, content, bearer, limit, writes=writes)
         if answer.status_code in _RETURNED or answer.is_redirect:
             raise Refused(f"pas:{answer.status_code}")
-        return PasAnswer(
+        return RawAnswer(
             status=answer.status_code,
             body=answer.content,
             media_type=token(answer.headers.get("content-type"), 100),

@@ -7,9 +7,10 @@ code system can approve anything; what contradicts itself, or carries a modifier
 from dataclasses import dataclass, field
 from typing import Any
 
+from connectors.codes import AUTHORIZES, OUTCOMES
+from connectors.ours import Ours
 from connectors.pas.fhir import Json, codings, day, extensions, objects, parts, period, raw, text, token, whole
-from connectors.pas.identity import Ours
-from connectors.pas.words import ACTION_SYSTEMS, AUTHORIZES, OUTCOMES
+from connectors.pas.words import ACTION_SYSTEMS
 from domain.decision import LineDecision, Number, NumberType, Outcome, Reason
 
 MAX_REASONS = 8

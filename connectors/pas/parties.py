@@ -6,10 +6,10 @@ Sources: PAS 2.2.1 `profile-beneficiary`, `-subscriber`, `-coverage`, `-insurer`
 
 import re
 import uuid
-from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
+from connectors.codes import ROLE_PAYER, ROLE_PROVIDER
 from connectors.pas.fhir import Json
 from connectors.pas.identity import NAMESPACE
 from connectors.pas.words import (
@@ -20,31 +20,13 @@ from connectors.pas.words import (
     PAS,
     PAYER_ID_TYPE,
     RELATIONS,
-    ROLE_PAYER,
-    ROLE_PROVIDER,
     TAXONOMY,
     X12_ENTITY,
     X12_RELATION,
 )
+from connectors.requester import Requester
 from domain.base import Frozen, Key, Name
-from domain.order import Address, Coverage, Facility, Npi, Patient, Provider, luhn_valid
-
-
-class PasPractice(Frozen):
-    """The practice as a payer must know it."""
-
-    name: Name
-    npi: Npi
-    tax_id: Annotated[str, StringConstraints(pattern=r"^\d{2}-?\d{7}$")]
-    address: Address
-    phone: Name
-    contact: str | None = Field(default=None, max_length=200, description="Whom the payer may ask.")
-    contact_phone: str | None = Field(default=None, max_length=30)
-
-    @property
-    def trace_system(self) -> str:
-        """The system of our identifiers: `urn:trnorg:` and TRN03, which is 1 and the tax id (PAS, `Claim.identifier`)."""
-        return f"urn:trnorg:1{self.tax_id.replace('-', '')}"
+from domain.order import Address, Coverage, Facility, Patient, Provider, luhn_valid
 
 
 class PasPayer(Frozen):
@@ -167,7 +149,7 @@ def insurer(payer: PasPayer) -> Json:
     )
 
 
-def requestor(practice: PasPractice) -> Json:
+def requestor(practice: Requester) -> Json:
     """Return the practice, which asks."""
     contact = {"name": {"text": practice.contact}, "telecom": _phone(practice.contact_phone)}
     return resource(
@@ -206,7 +188,7 @@ def practitioner(person: Provider) -> Json:
     )
 
 
-def role(person: Provider, practice: PasPractice, urls: dict[str, str]) -> Json:
+def role(person: Provider, practice: Requester, urls: dict[str, str]) -> Json:
     """Return a clinician's role; `urls` name the `practitioner` and, for one of the practice, the `organization`."""
     return resource(
         "PractitionerRole",

@@ -9,6 +9,8 @@ import re
 from http import HTTPStatus
 from typing import Literal
 
+from connectors.codes import AUTHORIZES, INFORMATION_REQUIRED, NOT_FOUND, QUESTIONNAIRE
+from connectors.ours import Ours
 from connectors.pas.fhir import (
     Index,
     Json,
@@ -23,9 +25,8 @@ from connectors.pas.fhir import (
     token,
     whole,
 )
-from connectors.pas.identity import Ours
 from connectors.pas.lines import Lines, distinct, read_lines, reasons_of, strings
-from connectors.pas.words import AUTHORIZES, IDENTIFIER_TYPE, INFORMATION_REQUIRED, LOINC, NOT_FOUND, QUESTIONNAIRE
+from connectors.pas.words import IDENTIFIER_TYPE, LOINC
 from domain.base import Frozen
 from domain.decision import (
     AnswerError,

@@ -13,22 +13,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from connectors.pas import parties
-from connectors.pas.fhir import Json
-from connectors.pas.identity import cancel_trace, entry_id, full_url, item_trace
-from connectors.pas.parties import PasPayer, PasPractice, concept, resource
-from connectors.pas.words import (
-    CPT,
+from connectors.codes import (
     DOCUMENT_TYPE,
     DOCUMENT_TYPES,
-    HCPCS,
-    HL7,
-    ICD10,
-    LOINC,
-    NOTE_CATEGORY,
-    PAS,
-    PAS_CODES,
-    PLACE,
     REPORT_TYPE,
     REPORT_TYPES,
     ROLE_FACILITY,
@@ -37,6 +24,21 @@ from connectors.pas.words import (
     SERVICE_TYPES,
     UNIT_KINDS,
     UNITS,
+)
+from connectors.pas import parties
+from connectors.pas.fhir import Json
+from connectors.pas.identity import cancel_trace, entry_id, full_url, item_trace
+from connectors.pas.parties import PasPayer, concept, resource
+from connectors.pas.words import (
+    CPT,
+    HCPCS,
+    HL7,
+    ICD10,
+    LOINC,
+    NOTE_CATEGORY,
+    PAS,
+    PAS_CODES,
+    PLACE,
     X12_CERTIFICATION,
     X12_ENTITY,
     X12_LEVEL,
@@ -46,6 +48,7 @@ from connectors.pas.words import (
     X12_SERVICE_TYPE,
     X12_TRANSMISSION,
 )
+from connectors.requester import Requester
 from domain.decision import Number, NumberType
 from domain.order import DocumentRef, Provider, Relationship, ServiceLine, Urgency
 from domain.request import Request
@@ -63,7 +66,7 @@ _NUMBERS = {
 
 def submit_bundle(
     request: Request,
-    practice: PasPractice,
+    practice: Requester,
     payer: PasPayer,
     version: Version,
     contents: Mapping[str, bytes] | None = None,
@@ -74,7 +77,7 @@ def submit_bundle(
 
 def inquiry_bundle(
     request: Request,
-    practice: PasPractice,
+    practice: Requester,
     payer: PasPayer,
     version: Version,
     numbers: tuple[Number, ...] = (),
@@ -88,7 +91,7 @@ def inquiry_bundle(
 
 def cancel_bundle(
     request: Request,
-    practice: PasPractice,
+    practice: Requester,
     payer: PasPayer,
     version: Version,
     numbers: tuple[Number, ...] = (),
@@ -103,7 +106,7 @@ def cancel_bundle(
 
 def preview(
     request: Request,
-    practice: PasPractice,
+    practice: Requester,
     payer: PasPayer,
     version: Version,
     message: Message,
@@ -128,7 +131,7 @@ class _Writer:
     """One message in the making: entries are added in the order in which they are first needed."""
 
     def __init__(
-        self, request: Request, practice: PasPractice, payer: PasPayer, version: Version, contents: Mapping[str, bytes]
+        self, request: Request, practice: Requester, payer: PasPayer, version: Version, contents: Mapping[str, bytes]
     ) -> None:
         self.request = request
         self.practice = practice

@@ -1,4 +1,4 @@
-"""What a PAS answer becomes: facts with their evidence. Nothing becomes a decision that is not about our request."""
+"""What a payer's answer becomes, on every rail: facts with their evidence. What is not about our request decides nothing."""
 
 import hashlib
 from typing import Any, Literal
@@ -7,8 +7,8 @@ from temporalio import activity
 
 from activities.outside import DocumentStore
 from connectors.errors import ConnectorError
-from connectors.pas.client import PasAnswer
-from connectors.pas.identity import ours
+from connectors.ours import Ours
+from connectors.raw import RawAnswer
 from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
 from domain.decision import Decision, LineDecision, NumberType, Outcome, Result, decision_source
 from domain.facts import (
@@ -33,15 +33,17 @@ _WHY = 900
 
 
 class Told:
-    """Makes the facts of one action. The raw answer is kept once, as evidence."""
+    """Makes the facts of one action about `mine`. The raw answer is kept once, as evidence."""
 
-    def __init__(self, action: SubmitRequest | InquireStatus | WithdrawRequest, documents: DocumentStore) -> None:
+    def __init__(
+        self, action: SubmitRequest | InquireStatus | WithdrawRequest, documents: DocumentStore, mine: Ours
+    ) -> None:
         self._action = action
         self._request = action.request
-        self._ours = ours(action.request)
+        self._ours = mine
         self._documents = documents
 
-    async def answered(self, decision: Decision, answer: PasAnswer, via: Literal["submit", "inquiry"]) -> list[AnyFact]:
+    async def answered(self, decision: Decision, answer: RawAnswer, via: Literal["submit", "inquiry"]) -> list[AnyFact]:
         """The facts of an answer that should be about our request: taken up and decided, rejected, or a person's."""
         anonymous = decision.trace is None and decision.member_id is None
         # A refusal that names nobody is about what was just sent; nothing else is taken on trust.
@@ -77,7 +79,7 @@ class Told:
             return [*facts, self._unread("The answer is too long to be taken in; read it as it came.", raw)]
         return [*facts, received]
 
-    async def inquired(self, answer: PasAnswer, *, found: bool, decision: Decision | None) -> list[AnyFact]:
+    async def inquired(self, answer: RawAnswer, *, found: bool, decision: Decision | None) -> list[AnyFact]:
         """The facts of an inquiry: that we asked, and what there is to say; without a decision there was nothing."""
         raw = await self._keep(answer)
         asked = StatusInquired(
@@ -89,7 +91,7 @@ class Told:
             return [asked, self._unread(_why(decision), raw)]
         return [asked, *await self.answered(decision, answer, "inquiry")]
 
-    async def rejected(self, decision: Decision, answer: PasAnswer) -> list[AnyFact]:
+    async def rejected(self, decision: Decision, answer: RawAnswer) -> list[AnyFact]:
         """The payer did not take the request up."""
         return [
             RequestRejected(
@@ -101,7 +103,7 @@ class Told:
             )
         ]
 
-    async def withdrawn(self, decision: Decision, answer: PasAnswer) -> list[AnyFact]:
+    async def withdrawn(self, decision: Decision, answer: RawAnswer) -> list[AnyFact]:
         """The payer confirmed that the whole request is cancelled, or a person has to find out."""
         if not self.is_cancelled(decision):
             about = decision.result is Result.DECIDED and self._ours.answered_by(decision)
@@ -123,7 +125,7 @@ class Told:
         all_gone = all(said.get(number) is Outcome.CANCELLED for number in self._request.lines)
         return decision.result is Result.DECIDED and self._ours.answered_by(decision) and all_gone
 
-    async def not_understood(self, why: str, answer: PasAnswer) -> list[AnyFact]:
+    async def not_understood(self, why: str, answer: RawAnswer) -> list[AnyFact]:
         """A person reads the answer."""
         return [self._unread(why, await self._keep(answer))]
 
@@ -136,12 +138,12 @@ class Told:
             raw=raw,
         )
 
-    def _receipt(self, decision: Decision, answer: PasAnswer, raw: DocumentRef | None) -> Receipt:
+    def _receipt(self, decision: Decision, answer: RawAnswer, raw: DocumentRef | None) -> Receipt:
         if decision.trace == self._ours.trace:
             return Receipt(kind="trace_number", reference=self._ours.trace, evidence=raw)
         return Receipt(kind="http_id", reference=answer.http_id or f"HTTP {answer.status}", evidence=raw)
 
-    async def _keep(self, answer: PasAnswer) -> DocumentRef | None:
+    async def _keep(self, answer: RawAnswer) -> DocumentRef | None:
         """Keep the answer as it came. A store that fails costs the evidence, never what the payer said."""
         if not answer.body:
             return None
@@ -158,7 +160,7 @@ class Told:
             source = f"{hashlib.sha256(self._action.key.encode()).hexdigest()}:{what}"
         return {
             "occurred_at": self._action.now,
-            "by": f"system:pas:{self._request.payer}"[:_MAX_KEY],
+            "by": f"system:{self._request.rail}:{self._request.payer}"[:_MAX_KEY],
             "source_id": source,
             "track": self._action.track,
         }
