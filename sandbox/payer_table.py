@@ -1,7 +1,7 @@
 """The payers as data: which Da Vinci PAS version each speaks, how it numbers, and how long an approval is good.
 
-A payer id that is not in the table is answered with 404; another payer is one more row. `keystone-sf` has no row on
-purpose: it is worked by portal and fax.
+A payer that speaks no PAS has an empty version, and its PAS endpoints answer 404; another payer is one more row.
+`keystone-sf` has no row on purpose: it is worked by portal and fax.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,10 @@ from sandbox.records import NotificationContent
 
 @dataclass(frozen=True)
 class PayerProfile:
-    """One payer's PAS endpoint. `validity_days` are calendar days from the first day of service."""
+    """One payer. `pas_version` is empty where it has no PAS endpoint.
+
+    `validity_days` are calendar days from the first day of service.
+    """
 
     id: str
     name: str
@@ -27,10 +30,16 @@ class PayerProfile:
         return self.pas_version == "2.2.1"
 
 
-PAYERS: dict[str, PayerProfile] = {
+ALL_PAYERS: dict[str, PayerProfile] = {
     row.id: row
     for row in (
         PayerProfile("meridian-ppo", "Meridian PPO", "2.2.1", "MPA", "full-resource"),
         PayerProfile("summit-ma", "Summit Medicare Advantage", "2.0.1", "SMA", "id-only", "orgIdentifier", 60),
+        PayerProfile("harbor-hmo", "Harbor HMO", "", "HHA", "id-only"),
+        PayerProfile("bluestem-mco", "Bluestem Community Plan", "", "BCA", "id-only", validity_days=60),
     )
 }
+"""Every payer that reviews electronically, by whatever rail."""
+
+PAYERS: dict[str, PayerProfile] = {row.id: row for row in ALL_PAYERS.values() if row.pas_version}
+"""Those with a PAS endpoint."""

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from sandbox.asked import Asked
+
 Json = dict[str, Any]
 FaultKind = Literal["slow", "429", "500", "lost", "html", "truncated", "duplicate_callback", "lost_callback", "reorder"]
 NotificationContent = Literal["full-resource", "id-only", "claim-response"]
@@ -92,6 +94,24 @@ class PriorRequest(BaseModel):
         return [revision for revision in self.revisions if revision.at <= now or revision is self.revisions[0]][-1]
 
 
+class HeldReview(BaseModel):
+    """A request that a payer holds by a rail other than PAS, as it was understood. `wire` is what that rail keeps."""
+
+    payer: str
+    rail: str
+    asked: Asked
+    scenario: str
+    received_at: datetime
+    administrative_number: str
+    revisions: list[Revision]
+    duplicate_submits: int = 0
+    wire: dict[str, str] = Field(default_factory=dict)
+
+    def at(self, now: datetime) -> Revision:
+        """The revision in force at `now`."""
+        return [revision for revision in self.revisions if revision.at <= now or revision is self.revisions[0]][-1]
+
+
 class PayerSubscription(BaseModel):
     """A practice's subscription at a payer, with the endpoint and the shared secret of its channel."""
 
@@ -160,6 +180,7 @@ class Practice(BaseModel):
     attempts: dict[str, int] = Field(default_factory=dict)
     duplicate_submits: int = 0
     requests: list[PriorRequest] = Field(default_factory=list)
+    reviews: list[HeldReview] = Field(default_factory=list)
     attachments: list[Json] = Field(default_factory=list)
     subscriptions: list[PayerSubscription] = Field(default_factory=list)
     notifications: list[Notification] = Field(default_factory=list)
