@@ -17,7 +17,7 @@ from runtime.embedded import temporal_server
 from runtime.embedded_postgres import PostgresServer
 from runtime.keys import load_keyring
 from runtime.processes import require_free
-from runtime.settings import Settings
+from runtime.settings import SIMULATED, Settings
 from store.database import Database
 from store.errors import StoreAway
 
@@ -80,8 +80,8 @@ class Machine:
         if settings.worker_port is not None:
             require_free(settings.worker_port, "VIGIL_WORKER_PORT", "The worker's health page")
         if self.sandbox is not None:
-            port = urlsplit(settings.sandbox_url).port or 80
-            require_free(port, "VIGIL_SANDBOX_URL", "The simulated outside world")
+            for port in {urlsplit(settings.sandbox_at(system)).port or 80 for system in SIMULATED}:
+                require_free(port, "VIGIL_SANDBOX_URL", "The simulated outside world")
 
     async def start_postgres(self) -> None:
         """Start the embedded PostgreSQL, unless the settings name another one. Raises `ServerNotStarted`."""
@@ -173,7 +173,9 @@ def sandbox_of(settings: Settings) -> Managed | None:
     at, home = urlsplit(settings.sandbox_url), settings.home_path
     if at.hostname not in _LOOPBACK:
         return None
-    where = ("--host", "127.0.0.1", "--port", str(at.port or 80), "--state", str(home / "sandbox.json"))
+    ports = ",".join(f"{system}={urlsplit(settings.sandbox_at(system)).port}" for system in SIMULATED)
+    systems = ("--apart", ports) if settings.sandbox_apart else ("--port", str(at.port or 80))
+    where = ("--host", "127.0.0.1", *systems, "--state", str(home / "sandbox.json"))
     return Managed(
         name="sandbox",
         command=(sys.executable, "-m", "sandbox", *where),

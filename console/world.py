@@ -34,15 +34,17 @@ class World:
         """Let the check-in drop know each practice's signing secret. Raises `CommandFailed`."""
         for practice in practices:
             secret = self._settings.secret(f"{practice.id}.check_in").get_secret_value()
-            await self._control("PATCH", f"{practice.id}/settings", {"clearwave_secret": secret})
+            await self._control("clearwave", "PATCH", f"{practice.id}/settings", {"clearwave_secret": secret})
 
     async def forget(self, practice: str) -> None:
         """Let the sandbox forget all that it knows of a practice. Raises `CommandFailed`."""
-        await self._control("POST", f"{practice}/reset")
+        for system in self._chart_holders():
+            await self._control(system, "POST", f"{practice}/reset")
 
     async def plant(self, practice: str, planting: Json) -> None:
         """Put resources, visits and documents into the practice's EHR. Raises `CommandFailed`."""
-        await self._control("POST", f"{practice}/orders", planting)
+        for system in self._chart_holders():
+            await self._control(system, "POST", f"{practice}/orders", planting)
 
     async def subscribe(self, practices: Mapping[str, Practice], policies: Iterable[Policy]) -> int:
         """Subscribe every practice at every payer that notifies and does not know us yet; the answer is how many.
@@ -85,12 +87,16 @@ class World:
             ) from None
 
     async def _subscriptions(self, practice: str) -> list[Json]:
-        found: list[Json] = (await self._control("GET", f"{practice}/subscriptions"))["items"]
+        found: list[Json] = (await self._control("payers", "GET", f"{practice}/subscriptions"))["items"]
         # One whose handshake failed is made again.
         return [one for one in found if one["status"] in {"requested", "active"}]
 
-    async def _control(self, method: str, path: str, body: Json | None = None) -> Any:
-        url = f"{self._settings.sandbox_url}/control/practices/{path}"
+    def _chart_holders(self) -> tuple[str, ...]:
+        """The simulated systems that know a practice's patients: two, unless all are one process."""
+        return ("nextgen", "luma") if self._settings.sandbox_apart else ("nextgen",)
+
+    async def _control(self, system: str, method: str, path: str, body: Json | None = None) -> Any:
+        url = f"{self._settings.sandbox_at(system)}/control/practices/{path}"
         answer = await self._http.request(method, url, json=body)
         if not answer.is_success:
             raise CommandFailed(

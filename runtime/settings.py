@@ -10,6 +10,7 @@ import stat
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,8 +20,15 @@ from runtime.errors import MissingSecret, SettingsError, UnknownPlaceholder
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SIMULATED = re.compile(r"\{sandbox\}/([a-z]+)")
 _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
+
+
+SIMULATED = (
+    "payers", "clearinghouses", "gateways", "stedi", "nextgen", "luma", "clearwave", "fax", "direct",
+)  # fmt: skip
+"""The systems of the sandbox, by the first word of their paths, in the order of their ports."""
 
 
 class Settings(BaseSettings):
@@ -80,6 +88,10 @@ class Settings(BaseSettings):
     )
 
     sandbox_url: str = Field(default="http://127.0.0.1:8090", description="Base URL of the simulated outside world.")
+    sandbox_apart: bool = Field(
+        default=True,
+        description="Every simulated system is a process of its own, at the ports from `sandbox_url`'s on.",
+    )
     hosts: dict[str, str] = Field(
         default_factory=dict,
         description="Base URLs for the placeholders in policies and practices; `sandbox` defaults to `sandbox_url`.",
@@ -138,6 +150,13 @@ class Settings(BaseSettings):
         self.home_path.chmod(_PRIVATE_FOLDER)
         return self.home_path
 
+    def sandbox_at(self, system: str) -> str:
+        """Return the base URL of a simulated system, by the first word of its paths."""
+        at = urlsplit(self.sandbox_url.rstrip("/"))
+        if not self.sandbox_apart or system not in SIMULATED:
+            return at.geturl()
+        return at._replace(netloc=f"{at.hostname}:{(at.port or 80) + SIMULATED.index(system)}").geturl()
+
     def resolve_url(self, template: str) -> str:
         """Fill the placeholders (`{sandbox}`) of a URL.
 
@@ -145,6 +164,8 @@ class Settings(BaseSettings):
             UnknownPlaceholder: a placeholder that neither `hosts` nor `sandbox_url` fills.
         """
         known = {"sandbox": self.sandbox_url, **self.hosts}
+        if "sandbox" not in self.hosts:
+            template = _SIMULATED.sub(lambda match: self.sandbox_at(match[1]) + "/" + match[1], template)
 
         def fill(match: re.Match[str]) -> str:
             name = match[1]

@@ -1,11 +1,11 @@
-"""The application: the simulated systems behind one gate, and a heartbeat that fires what has come due."""
+"""The application: simulated systems behind one gate, and a heartbeat that fires what has come due."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox import (
@@ -26,23 +26,28 @@ from sandbox.gate import Gate
 from sandbox.notifications import Notifier
 from sandbox.world import World
 
-SYSTEMS = (
-    payers,
-    eligibility,
-    nextgen,
-    nextgen_schedule,
-    nextgen_tasks,
-    nextgen_chart,
-    nextgen_fhir,
-    luma,
-    clearwave,
-    fax,
-    control,
-)
+SYSTEMS: dict[str, tuple[APIRouter, ...]] = {
+    "payers": (payers.router,),
+    "clearinghouses": (),
+    "gateways": (),
+    "stedi": (eligibility.router,),
+    "nextgen": (
+        nextgen.router,
+        nextgen_schedule.router,
+        nextgen_tasks.router,
+        nextgen_chart.router,
+        nextgen_fhir.router,
+    ),
+    "luma": (luma.router,),
+    "clearwave": (clearwave.router,),
+    "fax": (fax.router,),
+    "direct": (),
+}
+"""Each system by the first word of its paths. It can be a process of its own; the control API is in every one."""
 
 
-def create_app(state_file: Path | None = None) -> FastAPI:
-    """The whole sandbox as an ASGI application; `state_file` lets it remember across restarts."""
+def create_app(state_file: Path | None = None, systems: Sequence[str] = tuple(SYSTEMS)) -> FastAPI:
+    """Some systems, or all, as an ASGI application; `state_file` lets it remember across restarts."""
     world = World(state_file)
     notifier = Notifier(world)
 
@@ -62,8 +67,8 @@ def create_app(state_file: Path | None = None) -> FastAPI:
     app.state.world = world
     app.state.notifier = notifier
     app.add_exception_handler(Refused, _refuse)
-    for module in SYSTEMS:
-        app.include_router(module.router)
+    for router in (*(router for system in systems for router in SYSTEMS[system]), control.router):
+        app.include_router(router)
     app.add_middleware(Gate, world=world, clock_moved=notifier.wake)
 
     @app.get("/healthz")

@@ -142,6 +142,7 @@ class Machine:
             api_port=free_port(),
             worker_port=None,
             sandbox_url=f"http://127.0.0.1:{free_port()}",
+            sandbox_apart=False,
         )
         (self.folder / "practices.yaml").write_text(yaml.safe_dump({"practices": self._practices()}))
         self.postgres = PostgresServer(self.settings, options={"fsync": "off"})
@@ -318,6 +319,7 @@ class Machine:
             "VIGIL_TEMPORAL_PORT": str(self.settings.temporal_port),
             "VIGIL_API_PORT": str(self.settings.api_port),
             "VIGIL_SANDBOX_URL": self.settings.sandbox_url,
+            "VIGIL_SANDBOX_APART": "false",
             "VIGIL_SEND_CASE_TIME": "true",
             "VIGIL_LOG_LEVEL": "WARNING",
             **{f"VIGIL_SECRET__{key.replace('.', '_').replace('-', '_').upper()}": s for key, s in secrets.items()},

@@ -238,6 +238,7 @@ async def running_house(
         keys_file=folder / "keys",
         database_url=SecretStr(database_url),
         sandbox_url=sandbox_url,
+        sandbox_apart=False,
         send_case_time=True,
         drain_seconds=2,
         secrets_by_name={},

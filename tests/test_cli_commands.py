@@ -279,7 +279,9 @@ def test_the_runbook_has_a_page_on_every_alert_and_names_real_metrics() -> None:
 
 
 async def test_planting_that_was_cut_off_is_done_again(sandbox_url: str, tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path / "home", keys_file=tmp_path / "keys", sandbox_url=sandbox_url)
+    settings = Settings(
+        home=tmp_path / "home", keys_file=tmp_path / "keys", sandbox_url=sandbox_url, sandbox_apart=False
+    )
     example = load_practices(ROOT / "examples" / "practices.yaml", settings.resolve_url)["lakeside"]
     practice = example.model_copy(update={"id": f"seed-{uuid.uuid4().hex[:8]}"})
     settings.ensure_home()

@@ -101,11 +101,20 @@ def test_secrets_that_others_can_read_are_refused(settings: Settings) -> None:
         settings.secret("anything")
 
 
+def test_simulated_systems_are_apart_or_together() -> None:
+    apart, together = Settings(sandbox_url="http://127.0.0.1:9000/"), Settings(sandbox_apart=False)
+    assert apart.resolve_url("{sandbox}/payers/x/fhir") == "http://127.0.0.1:9000/payers/x/fhir"
+    assert apart.resolve_url("{sandbox}/fax/v1") == "http://127.0.0.1:9007/fax/v1"
+    assert together.resolve_url("{sandbox}/fax/v1") == "http://127.0.0.1:8090/fax/v1"
+    named = Settings(hosts={"sandbox": "https://elsewhere.example"})
+    assert named.resolve_url("{sandbox}/fax/v1") == "https://elsewhere.example/fax/v1"
+
+
 def test_the_example_practices_load_with_their_urls_filled(settings: Settings) -> None:
     practices = load_practices(EXAMPLE, settings.resolve_url)
     lakeside = practices["lakeside"]
 
-    assert lakeside.ehr.fhir_url == "http://127.0.0.1:8090/nextgen/fhir/R4"
+    assert lakeside.ehr.fhir_url == "http://127.0.0.1:8094/nextgen/fhir/R4"
     assert lakeside.ehr.client_id == "lakeside"
     assert lakeside.ehr.capability("tasks.write") is Capability.GRANTED
     assert lakeside.ehr.capability("never.heard.of") is Capability.OFF

@@ -99,6 +99,7 @@ async def world(sandbox_url: str, keyring: KeyRing, tmp_path: Path) -> AsyncIter
         home=tmp_path / "home",
         keys_file=tmp_path / "keys",
         sandbox_url=sandbox_url,
+        sandbox_apart=False,
         send_case_time=True,
         secrets_by_name={
             f"{name}.ehr": SecretStr("any"),

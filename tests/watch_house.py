@@ -143,6 +143,7 @@ async def watch_house(
         keys_file=folder / "keys",
         database_url=SecretStr(database_url),
         sandbox_url=sandbox_url,
+        sandbox_apart=False,
         drain_seconds=1,
         secrets_by_name={},
     )
