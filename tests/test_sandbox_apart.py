@@ -31,7 +31,7 @@ def _children(pid: int) -> set[int]:
 
 def test_a_system_that_dies_takes_no_other_along_and_comes_back(tmp_path: Path) -> None:
     luma, payers = free_port(), free_port()
-    world = subprocess.Popen(
+    world = subprocess.Popen(  # noqa: S603 - a program of ours
         [
             *(sys.executable, "-m", "sandbox", "--apart", f"luma={luma},payers={payers}"),
             *("--state", str(tmp_path / "sandbox.json")),
@@ -60,6 +60,8 @@ def test_a_system_that_dies_takes_no_other_along_and_comes_back(tmp_path: Path) 
 def _listens(pid: int, port: int) -> bool:
     """Whether a process holds the listening socket of a port (Linux)."""
     wanted = f":{port:04X} "
-    held = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines() if wanted in line and " 0A " in line]
+    held = [
+        line.split() for line in Path("/proc/net/tcp").read_text().splitlines() if wanted in line and " 0A " in line
+    ]
     inodes = {f"socket:[{fields[9]}]" for fields in held}
-    return any(os.readlink(link) in inodes for link in Path(f"/proc/{pid}/fd").iterdir())
+    return any(str(link.readlink()) in inodes for link in Path(f"/proc/{pid}/fd").iterdir())
