@@ -82,4 +82,4 @@ def case_activities(parts: Parts) -> Activities:
 def payer_activities(parts: Parts) -> Activities:
     """What a payer's queue serves, at the rate that the payer bears."""
     payers = Payers(parts.outside)
-    return [payers.submit_request, payers.inquire_status, payers.withdraw_request]
+    return [payers.submit_request, payers.inquire_status, payers.withdraw_request, payers.send_information]

@@ -5,28 +5,30 @@ cannot be read, or speaks of another request, is a person's, with the answer as 
 """
 
 import time
+from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import cast
 
 from activities.outside import Outside
 from activities.patience import patiently
 from activities.told import Told
 from connectors.codes import NOT_IDENTIFIED
-from connectors.errors import Refused
+from connectors.errors import OutcomeUnknown, Refused, Unreachable
+from connectors.pas.attachment import attachment_parameters, attachments, is_held
 from connectors.pas.client import PasClient
-from connectors.pas.fhir import Json
+from connectors.pas.fhir import Json, NotFhir
 from connectors.pas.identity import ours
 from connectors.pas.parties import PasPayer
 from connectors.pas.read import read_answer, read_answers
 from connectors.pas.write import Version, cancel_bundle, inquiry_bundle, submit_bundle
 from connectors.requester import Requester
-from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
+from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
 from domain.decision import Decision, Number, NumberType, Result
-from domain.facts import AnyFact
-from domain.order import Address
+from domain.facts import AnyFact, Receipt
+from domain.order import Address, DocumentRef
 from domain.policy import PolicySlice
 from domain.policy_rules import Channel, Rail
-from domain.request import Request
 from runtime.practices import Practice
 
 _MARGIN = timedelta(seconds=5)
@@ -34,7 +36,7 @@ _MARGIN = timedelta(seconds=5)
 _TO_CREATE = timedelta(seconds=30)
 """What the search leaves of it to the creation."""
 
-Ask = SubmitRequest | InquireStatus | WithdrawRequest
+Ask = SubmitRequest | InquireStatus | WithdrawRequest | SendInformation
 
 
 class PasRail:
@@ -55,7 +57,7 @@ class PasRail:
         ends = _end(action)
         client, told = self._client(action), Told(action, self._outside.documents, ours(action.request))
         practice, payer = self._parties(action)
-        contents = await self._contents(action.request)
+        contents = await self._contents(action.request.documents, action.practice)
         inquiry = inquiry_bundle(action.request, practice, payer, client.version)
         answer = await patiently(
             lambda within: client.inquire(inquiry, within), until=ends - _TO_CREATE.total_seconds()
@@ -106,7 +108,7 @@ class PasRail:
         ends = _end(action)
         client, told = self._client(action), Told(action, self._outside.documents, ours(action.request))
         practice, payer = self._parties(action)
-        contents = await self._contents(action.request)
+        contents = await self._contents(action.request.documents, action.practice)
         inquiry = inquiry_bundle(action.request, practice, payer, client.version, action.numbers)
         answer = await patiently(
             lambda within: client.inquire(inquiry, within), until=ends - _TO_CREATE.total_seconds()
@@ -118,6 +120,37 @@ class PasRail:
         bundle = cancel_bundle(action.request, practice, payer, client.version, action.numbers, contents)
         answer = await patiently(lambda within: client.submit(bundle, within), until=ends)
         return await told.withdrawn(read_answer(answer.body, answer.media_type, answer.status, mine), answer)
+
+    async def send_information(self, action: SendInformation) -> list[AnyFact]:
+        """Send documents by `$submit-attachment`: one message for each thing that the payer tracks.
+
+        Raises:
+            Unreachable, Busy: they were surely not sent, for as long as the action's patience lasts.
+            OutcomeUnknown: an answer was lost.
+            Refused: the payer does not take them (`attachment_too_large`: another way has to be found).
+        """
+        ends = _end(action)
+        client, told = self._client(action), Told(action, self._outside.documents, ours(action.request))
+        contents = await self._contents(action.documents, action.practice)
+        practice, payer = self._parties(action)
+        elsewhere = _channel(action.policy).attachments_url
+        url = self._outside.settings.resolve_url(elsewhere) if elsewhere else None
+        facts: list[AnyFact] = []
+        for one in attachments(action.request, action.asks, action.documents):
+            sent = attachment_parameters(action.request, practice, payer, one, contents, action.numbers)
+            try:
+                answer = await patiently(partial(client.attach, sent, url), until=ends)
+            except Unreachable as error:
+                if facts:  # Some are there already: all together are not surely unsent.
+                    raise OutcomeUnknown(error.code) from None
+                raise
+            try:
+                held = is_held(answer)
+            except NotFhir as error:
+                return [*facts, *await told.not_understood(str(error), answer)]
+            reference = f"held: {one.tracking}" if held else one.tracking
+            facts.append(await told.informed(Receipt(kind="trace_number", reference=reference), one.documents, answer))
+        return facts
 
     def _client(self, action: Ask) -> PasClient:
         channel = _channel(action.policy)
@@ -143,9 +176,8 @@ class PasRail:
     def _parties(self, action: Ask) -> tuple[Requester, PasPayer]:
         return requester(self._outside.practice(action.practice)), pas_payer(action.policy)
 
-    async def _contents(self, request: Request) -> dict[str, bytes]:
-        practice = request.order.practice
-        return {ref.id: await self._outside.documents.get(practice, ref.id) for ref in request.documents}
+    async def _contents(self, documents: Iterable[DocumentRef], practice: str) -> dict[str, bytes]:
+        return {ref.id: await self._outside.documents.get(practice, ref.id) for ref in documents}
 
 
 def requester(practice: Practice) -> Requester:

@@ -1,4 +1,4 @@
-"""What Vigil does at payers by itself: submit, inquire, withdraw; on whichever rail the request travels.
+"""What Vigil does at payers by itself: submit, inquire, withdraw, send what is asked for; on whichever rail the request travels.
 
 A rail is one entry in `Payers.rails`. Rails that people work (portal, fax, phone) never come here.
 """
@@ -11,7 +11,7 @@ from temporalio import activity
 from activities.outside import Outside, guarded
 from activities.pas import PasRail
 from connectors.errors import Refused
-from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
+from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
 from domain.facts import AnyFact
 from domain.policy_rules import Rail
 
@@ -29,6 +29,10 @@ class PayerRail(Protocol):
 
     async def withdraw(self, action: WithdrawRequest) -> list[AnyFact]:
         """Cancel the request."""
+        ...
+
+    async def send_information(self, action: SendInformation) -> list[AnyFact]:
+        """Send documents: what the payer asked to see, or what goes unasked."""
         ...
 
 
@@ -55,6 +59,12 @@ class Payers:
     async def withdraw_request(self, action: WithdrawRequest) -> list[AnyFact]:
         """Cancel the request at the payer."""
         return await self._rail(action.request.rail).withdraw(action)
+
+    @activity.defn(name="send_information")
+    @guarded
+    async def send_information(self, action: SendInformation) -> list[AnyFact]:
+        """Send the payer what it asked to see."""
+        return await self._rail(action.request.rail).send_information(action)
 
     def _rail(self, name: str) -> PayerRail:
         rail = self.rails.get(name)

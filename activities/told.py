@@ -9,13 +9,14 @@ from activities.outside import DocumentStore
 from connectors.errors import ConnectorError
 from connectors.ours import Ours
 from connectors.raw import RawAnswer
-from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
+from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
 from domain.decision import Decision, LineDecision, NumberType, Outcome, Result, decision_source
 from domain.facts import (
     MAX_FACT_BYTES,
     AnswerNotUnderstood,
     AnyFact,
     DecisionReceived,
+    InformationSent,
     Receipt,
     RequestRejected,
     RequestSubmitted,
@@ -36,7 +37,10 @@ class Told:
     """Makes the facts of one action about `mine`. The raw answer is kept once, as evidence."""
 
     def __init__(
-        self, action: SubmitRequest | InquireStatus | WithdrawRequest, documents: DocumentStore, mine: Ours
+        self,
+        action: SubmitRequest | InquireStatus | WithdrawRequest | SendInformation,
+        documents: DocumentStore,
+        mine: Ours,
     ) -> None:
         self._action = action
         self._request = action.request
@@ -124,6 +128,14 @@ class Told:
         said = {line.line: line.decision for line in decision.lines}
         all_gone = all(said.get(number) is Outcome.CANCELLED for number in self._request.lines)
         return decision.result is Result.DECIDED and self._ours.answered_by(decision) and all_gone
+
+    async def informed(
+        self, receipt: Receipt, documents: tuple[DocumentRef, ...], answer: RawAnswer
+    ) -> InformationSent:
+        """The payer has documents: the receipt with what it answered as evidence. Each receipt is a fact of its own."""
+        about = self._common(f"sent:{hashlib.sha256(receipt.reference.encode()).hexdigest()[:16]}")
+        kept = receipt.model_copy(update={"evidence": await self._keep(answer)})
+        return InformationSent(**about, attempt=self._request.attempt, receipt=kept, documents=documents)
 
     async def not_understood(self, why: str, answer: RawAnswer) -> list[AnyFact]:
         """A person reads the answer."""

@@ -12,8 +12,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.payers import Payers
-from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
-from domain.decision import Number, NumberType, Outcome
+from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
+from domain.decision import InformationAsk, Number, NumberType, Outcome
 from domain.facts import (
     AnswerNotUnderstood,
     DecisionReceived,
@@ -93,6 +93,14 @@ class Desk:
     async def withdraw(self, *numbers: Number) -> list[Fact]:
         action = WithdrawRequest(**self._common(), request=self.request(), numbers=numbers)
         return self._told(await ActivityEnvironment().run(self.payers.withdraw_request, action))
+
+    async def send(
+        self, asks: tuple[InformationAsk, ...], documents: tuple[DocumentRef, ...], numbers: tuple[Number, ...] = ()
+    ) -> list[Fact]:
+        action = SendInformation(
+            **self._common(), request=self.request(), asks=asks, documents=documents, numbers=numbers
+        )
+        return self._told(await ActivityEnvironment().run(self.payers.send_information, action))
 
     def _told(self, facts: list[Fact]) -> list[Fact]:
         assert all(read_fact(write_fact(fact)) == fact for fact in facts)

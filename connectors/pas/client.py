@@ -1,4 +1,4 @@
-"""The HTTP client of one practice at one payer's PAS endpoint: token, submit, inquire, subscribe.
+"""The HTTP client of one practice at one payer's PAS endpoint: token, submit, inquire, attach, subscribe.
 
 It says what may have happened, and leaves what an answer means to the reader. A submission may be repeated only when it
 surely was not taken up: PAS knows no idempotency key, so after a lost answer comes a search.
@@ -72,6 +72,16 @@ class PasClient:
         """
         return await self._post("Claim/$inquire", bundle, within, writes=False)
 
+    async def attach(self, parameters: Json, base_url: str | None = None, within: timedelta | None = None) -> RawAnswer:
+        """Send documents (`$submit-attachment`), to `base_url` where the payer takes them elsewhere than requests.
+
+        Raises:
+            Busy, Unreachable: they surely were not taken: no connection, no token, or 429.
+            OutcomeUnknown: they may have been: a lost answer, or any 5xx.
+            Refused: the payer does not let this practice in.
+        """
+        return await self._post("$submit-attachment", parameters, within, writes=True, base_url=base_url)
+
     async def subscribe(self, subscription: Json) -> RawAnswer:
         """Create the practice's subscription. Repeating it at worst makes a second one, and answers come twice.
 
@@ -84,16 +94,19 @@ class PasClient:
             raise Refused(f"subscription:{answer.status}")
         return answer
 
-    async def _post(self, path: str, body: Json, within: timedelta | None, *, writes: bool) -> RawAnswer:
+    async def _post(
+        self, path: str, body: Json, within: timedelta | None, *, writes: bool, base_url: str | None = None
+    ) -> RawAnswer:
+        url = f"{(base_url or self._base_url).rstrip('/')}/{path}"
         limit = min(self.answer_timeout, within or self.answer_timeout).total_seconds()
         content = encode(body)
         bearer = await self._tokens.get(self._token_url, self._fetch)
-        answer = await self._send(path, content, bearer, limit, writes=writes)
+        answer = await self._send(url, content, bearer, limit, writes=writes)
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             # Not taken up: a token can be withdrawn before it expires.
             self._tokens.drop(self._token_url, bearer)
             bearer = await self._tokens.get(self._token_url, self._fetch)
-            answer = await self._send(path, content, bearer, limit, writes=writes)
+            answer = await self._send(url, content, bearer, limit, writes=writes)
         if answer.status_code in _RETURNED or answer.is_redirect:
             raise Refused(f"pas:{answer.status_code}")
         return RawAnswer(
@@ -103,9 +116,8 @@ class PasClient:
             http_id=token(answer.headers.get("x-request-id"), 200),
         )
 
-    async def _send(self, path: str, content: bytes, bearer: str, limit: float, *, writes: bool) -> httpx.Response:
+    async def _send(self, url: str, content: bytes, bearer: str, limit: float, *, writes: bool) -> httpx.Response:
         headers = {"Authorization": f"Bearer {bearer}", "Content-Type": FHIR_JSON, "Accept": FHIR_JSON}
-        url = f"{self._base_url}/{path}"
         patience = httpx.Timeout(limit, connect=min(limit, _CONNECT_SECONDS))
         try:
             async with asyncio.timeout(limit):

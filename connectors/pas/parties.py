@@ -46,6 +46,11 @@ class PasPayer(Frozen):
         """The system of payer ids, opaque for the same reason."""
         return f"urn:uuid:{uuid.uuid5(NAMESPACE, 'payer ids')}"
 
+    @property
+    def number_system(self) -> str:
+        """The system of the numbers that it gives (control and reference numbers), opaque for the same reason."""
+        return f"urn:uuid:{uuid.uuid5(NAMESPACE, f'numbers of {self.id}')}"
+
 
 def concept(system: str, code: str) -> Json:
     """Return a CodeableConcept of one code."""
@@ -60,8 +65,21 @@ def resource(kind: str, profile: str | None, **elements: object) -> Json:
     return made | {name: value for name, value in elements.items() if value not in (None, [], {}, "")}
 
 
-def _member(system: str, member_id: str) -> Json:
-    return {"type": concept(IDENTIFIER_TYPE, "MB"), "system": system, "value": member_id}
+def member(payer: PasPayer, coverage: Coverage) -> Json:
+    """Return the member id as an identifier."""
+    return {"type": concept(IDENTIFIER_TYPE, "MB"), "system": payer.member_system, "value": coverage.member_id}
+
+
+def payer_identifier(payer: PasPayer) -> Json:
+    """Return the payer's identifier: its NPI where it is one, else its own id."""
+    return _payer_identifiers(payer)[0]
+
+
+def _payer_identifiers(payer: PasPayer) -> list[Json]:
+    own = {"type": concept(PAYER_ID_TYPE, "payerid"), "system": payer.id_system, "value": payer.identifier}
+    if re.fullmatch(r"[0-9]{10}", payer.identifier) and luhn_valid(payer.identifier):
+        return [{"system": NPI, "value": payer.identifier}, own]
+    return [own]
 
 
 def _phone(number: str | None, system: str = "phone") -> list[Json]:
@@ -83,7 +101,7 @@ def patient(person: Patient, coverage: Coverage, payer: PasPayer) -> Json:
     return resource(
         "Patient",
         "profile-beneficiary",
-        identifier=[_member(payer.member_system, coverage.member_id)],
+        identifier=[member(payer, coverage)],
         name=[{"family": person.family_name, "given": [person.given_name]}],
         telecom=[{"system": "phone", "value": person.phone}] if person.phone else None,
         gender=person.sex.value,
@@ -98,7 +116,7 @@ def subscriber(coverage: Coverage, payer: PasPayer) -> Json:
     return resource(
         "Patient",
         "profile-subscriber",
-        identifier=[_member(payer.member_system, coverage.member_id)],
+        identifier=[member(payer, coverage)],
         name=[{"family": coverage.subscriber_family_name, "given": [coverage.subscriber_given_name]}],
         gender="unknown",
         birthDate=coverage.subscriber_birth_date.isoformat() if coverage.subscriber_birth_date else None,
@@ -116,7 +134,7 @@ def coverage_of(coverage: Coverage, payer: PasPayer, urls: dict[str, str]) -> Js
     return resource(
         "Coverage",
         "profile-coverage",
-        identifier=[_member(payer.member_system, coverage.member_id)],
+        identifier=[member(payer, coverage)],
         status="active",
         subscriber={"reference": urls["subscriber"]} if "subscriber" in urls else None,
         subscriberId=coverage.member_id,
@@ -134,15 +152,10 @@ def coverage_of(coverage: Coverage, payer: PasPayer, urls: dict[str, str]) -> Js
 
 def insurer(payer: PasPayer) -> Json:
     """Return the payer's organization."""
-    identifiers: list[Json] = [
-        {"type": concept(PAYER_ID_TYPE, "payerid"), "system": payer.id_system, "value": payer.identifier}
-    ]
-    if re.fullmatch(r"[0-9]{10}", payer.identifier) and luhn_valid(payer.identifier):
-        identifiers.insert(0, {"system": NPI, "value": payer.identifier})
     return resource(
         "Organization",
         "profile-insurer",
-        identifier=identifiers,
+        identifier=_payer_identifiers(payer),
         active=True,
         type=[concept(X12_ENTITY, ROLE_PAYER)],
         name=payer.name,
