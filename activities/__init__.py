@@ -11,6 +11,7 @@ from activities.archive import Archive
 from activities.chart import ChartActivities
 from activities.check_in import CheckInActivities
 from activities.coverage import CoverageActivities
+from activities.gate import Gate
 from activities.intake import Intake
 from activities.outside import Outside
 from activities.patient import PatientActivities
@@ -81,5 +82,5 @@ def case_activities(parts: Parts) -> Activities:
 
 def payer_activities(parts: Parts) -> Activities:
     """What a payer's queue serves, at the rate that the payer bears."""
-    payers = Payers(parts.outside)
+    payers = Payers(parts.outside, gate=Gate(parts.database))
     return [payers.submit_request, payers.inquire_status, payers.withdraw_request, payers.send_information]

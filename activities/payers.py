@@ -3,11 +3,13 @@
 A rail is one entry in `Payers.rails`. Rails that people work (portal, fax, phone) never come here.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from typing import Protocol
 
 from temporalio import activity
 
+from activities.gate import Asked, Gate
 from activities.outside import Outside, guarded
 from activities.pas import PasRail
 from connectors.errors import Refused
@@ -39,35 +41,45 @@ class PayerRail(Protocol):
 class Payers:
     """The activities that go to payers."""
 
-    def __init__(self, outside: Outside, rails: Mapping[str, PayerRail] | None = None) -> None:
+    def __init__(
+        self, outside: Outside, rails: Mapping[str, PayerRail] | None = None, gate: Gate | None = None
+    ) -> None:
+        self._gate = gate
         self.rails: Mapping[str, PayerRail] = rails if rails is not None else {Rail.PAS.value: PasRail(outside)}
 
     @activity.defn(name="submit_request")
     @guarded
     async def submit_request(self, action: SubmitRequest) -> list[AnyFact]:
         """Make sure that the payer has the request, once, and say what it answered."""
-        return await self._rail(action.request.rail).submit(action)
+        async with self._way(action) as rail:
+            return await rail.submit(action)
 
     @activity.defn(name="inquire_status")
     @guarded
     async def inquire_status(self, action: InquireStatus) -> list[AnyFact]:
         """Ask the payer how the request stands."""
-        return await self._rail(action.request.rail).inquire(action)
+        async with self._way(action) as rail:
+            return await rail.inquire(action)
 
     @activity.defn(name="withdraw_request")
     @guarded
     async def withdraw_request(self, action: WithdrawRequest) -> list[AnyFact]:
         """Cancel the request at the payer."""
-        return await self._rail(action.request.rail).withdraw(action)
+        async with self._way(action) as rail:
+            return await rail.withdraw(action)
 
     @activity.defn(name="send_information")
     @guarded
     async def send_information(self, action: SendInformation) -> list[AnyFact]:
         """Send the payer what it asked to see."""
-        return await self._rail(action.request.rail).send_information(action)
+        async with self._way(action) as rail:
+            return await rail.send_information(action)
 
-    def _rail(self, name: str) -> PayerRail:
-        rail = self.rails.get(name)
+    @asynccontextmanager
+    async def _way(self, action: Asked) -> AsyncIterator[PayerRail]:
+        """The rail of a request, once its channel's breaker and its carrier let it pass."""
+        rail = self.rails.get(action.request.rail)
         if rail is None:
-            raise Refused(f"rail_unknown:{name}")
-        return rail
+            raise Refused(f"rail_unknown:{action.request.rail}")
+        async with self._gate.passage(action) if self._gate else nullcontext():
+            yield rail

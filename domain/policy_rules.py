@@ -211,6 +211,13 @@ class CalendarSpec(Frozen):
     ends: Ends = Ends.END_OF_DAY
 
 
+class BreakerRule(Frozen):
+    """When a channel counts as out of order: so many failures in a row; and how long until one request tries it again."""
+
+    failures: int = Field(ge=1, le=100)
+    open_for: Span
+
+
 class Channel(Rule):
     """One way to ask; the first in the list is preferred.
 
@@ -223,6 +230,10 @@ class Channel(Rule):
     base_url: str | None = Field(default=None, max_length=300)
     token_url: str | None = Field(default=None, max_length=300)
     rate: float = Field(default=1.0, gt=0, le=100)
+    concurrency: int | None = Field(
+        default=None, ge=1, le=1000, description="Requests under way at once at the carrier, by all workers together."
+    )
+    breaker: BreakerRule | None = None
     answer_timeout: int = Field(default=60, ge=1, le=540)
     notification: bool = False
     subscription_filter: Literal["org-identifier", "orgIdentifier"] | None = None

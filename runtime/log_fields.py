@@ -5,7 +5,7 @@ from typing import Final
 # fmt: off
 CODES: Final = frozenset((
     "action", "activity_id", "activity_type", "actor_role", "address_family", "attempt_kind", "build_id",
-    "case_id", "cause", "channel", "check", "check_name", "code", "component", "content_type", "database",
+    "carrier", "case_id", "cause", "channel", "check", "check_name", "code", "component", "content_type", "database",
     "direction", "error_code", "error_type", "event_kind", "fact", "file_kind", "host", "http_method",
     "http_version", "key_id", "kind", "level", "listener", "logger", "method", "mode", "namespace", "operation",
     "outcome", "owner_role", "path", "payer", "phase", "policy", "policy_version", "practice", "process",
