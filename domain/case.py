@@ -20,6 +20,7 @@ from domain.facts import (
     ChartDocumented,
     ClockBreached,
     ClockExtended,
+    CoverageInformationReceived,
     CoverageStatus,
     CoverageVerified,
     DecisionReceived,
@@ -41,6 +42,8 @@ from domain.facts import (
     PolicyMissing,
     PolicyPinned,
     ProviderNotified,
+    QuestionnaireAnswered,
+    QuestionnaireReceived,
     ReferralObtained,
     RequestRejected,
     RequestSubmitted,
@@ -82,6 +85,10 @@ class Case:
     policies: Mapping[str, PolicySlice] = field(default_factory=empty)
     without_policy: frozenset[str] = frozenset()
     tracks: Mapping[str, Track] = field(default_factory=empty)
+    payer_said: tuple[CoverageInformationReceived, ...] = ()
+    """What the payer's own rules said (CRD), of this order and of former ones."""
+    forms: tuple[QuestionnaireReceived, ...] = ()
+    filled: tuple[QuestionnaireAnswered, ...] = ()
     documents: Mapping[str, DocumentRef] = field(default_factory=empty)
     searched: frozenset[str] = frozenset()
     tasks: Mapping[str, Task] = field(default_factory=empty)
@@ -307,6 +314,14 @@ def _apply(case: Case, fact: Fact) -> Case:
                 documents=MappingProxyType({**case.documents, **found}),
                 searched=case.searched | frozenset(fact.searched),
             )
+        case CoverageInformationReceived():
+            return replace(case, payer_said=(*case.payer_said, fact))
+        case QuestionnaireReceived():
+            return replace(case, forms=(*case.forms, fact))
+        case QuestionnaireAnswered():
+            response = {fact.response.id: fact.response} if fact.complete else {}
+            documents = MappingProxyType({**case.documents, **response})
+            return replace(case, filled=(*case.filled, fact), documents=documents)
         case DocumentAdded():
             return replace(case, documents=with_key(case.documents, fact.document.id, fact.document))
         case PatientNotified():

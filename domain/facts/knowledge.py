@@ -8,7 +8,7 @@ from pydantic import Field
 
 from domain.base import Frozen, Key
 from domain.decision import AnswerError, Reason
-from domain.facts.envelope import Fact
+from domain.facts.envelope import Fact, Reference
 from domain.order import DocumentRef
 from domain.policy import PolicySlice
 from domain.policy_rules import WhoAsks
@@ -92,6 +92,7 @@ class LineInformation(Frozen):
     covered: str | None = Field(default=None, max_length=40)
     authorization: str | None = Field(default=None, max_length=40, description="`pa-needed`, verbatim.")
     documents: tuple[str, ...] = Field(default=(), max_length=10, description="`doc-needed`, verbatim.")
+    purposes: tuple[str, ...] = Field(default=(), max_length=10, description="`doc-purpose`, verbatim.")
     information: tuple[str, ...] = Field(default=(), max_length=10, description="`info-needed`, verbatim.")
     satisfied_by: str | None = Field(
         default=None, max_length=80, description="An authorization that covers it already."
@@ -99,8 +100,10 @@ class LineInformation(Frozen):
     assertion: str | None = Field(default=None, max_length=120, description="`coverage-assertion-id`.")
     questionnaires: tuple[str, ...] = Field(default=(), max_length=10, description="Canonical URLs.")
     reasons: tuple[Reason, ...] = Field(default=(), max_length=10)
+    details: tuple[str, ...] = Field(default=(), max_length=10, description="What else it says, in words.")
+    contacts: tuple[str, ...] = Field(default=(), max_length=5, description="Whom to ask, as the payer names them.")
     asserted_on: date | None = None
-    expires_on: date | None = None
+    expires_on: date | None = Field(default=None, description="The last day on which the assertion holds.")
 
 
 class CoverageInformationReceived(Fact):
@@ -121,12 +124,16 @@ class QuestionnaireReceived(Fact):
     form: DocumentRef = Field(description="The questionnaire package as it came.")
     context: str | None = Field(default=None, max_length=120)
     lines: tuple[int, ...] = ()
+    adaptive: bool = Field(
+        default=False, description="The payer asks one question after another: a person answers there."
+    )
 
 
 class QuestionnaireAnswered(Fact):
     """A person answered the payer's form; the response goes along with the request, or with what was asked for."""
 
     kind: Literal["questionnaire_answered"] = "questionnaire_answered"
+    form: Reference = Field(default="", description="The `questionnaire_received` that it answers.")
     questionnaire: Key
     response: DocumentRef = Field(description="The QuestionnaireResponse.")
     context: str | None = Field(default=None, max_length=120)

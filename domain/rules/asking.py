@@ -166,7 +166,21 @@ def pin_cause(case: Case, payer: str) -> str:
 def awaits_rules(case: Case, now: datetime, payer: str) -> bool:
     """Whether a payer's rules are still being looked up, so that nothing should be decided without them."""
     known = payer in case.policies or payer in case.without_policy
-    return not known and not effort(case, now, pin_cause(case, payer)).failed
+    return (not known and not effort(case, now, pin_cause(case, payer)).failed) or asks_payer(case, payer)
+
+
+def hook_cause(case: Case, hook: str) -> str:
+    """The cause under which the payer's own rules are asked (CRD) about the order as it reads now."""
+    return f"ask_requirement/{case.order.primary.rank}/{hook}/{case.asking_fact.ref}"
+
+
+def asks_payer(case: Case, payer: str) -> bool:
+    """Whether the payer's own rules are being asked (CRD, order-sign): once, and a failure leaves ours to decide."""
+    policy = case.policies.get(payer)
+    if policy is None or payer != case.order.primary.payer or not any(c.crd_url for c in policy.channels):
+        return False
+    tries = case.actions.get(hook_cause(case, "order-sign"), ())
+    return not tries or tries[-1].ended is None
 
 
 def finished(case: Case, key: str) -> datetime | None:
