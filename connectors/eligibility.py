@@ -114,8 +114,8 @@ def ask(
         "tradingPartnerServiceId": payer,
         "provider": {"npi": who.npi, "organizationName": who.name},
         "encounter": {
-            "serviceTypeCodes": [_SERVICE_TYPES[category][0]],
-            "dateOfService": f"{_asked_day(service_on, today):%Y%m%d}",
+            "serviceTypeCodes": [service_types(category)[0]],
+            "dateOfService": f"{asked_day(service_on, today):%Y%m%d}",
         },
     }
     if coverage.relationship is Relationship.SELF:
@@ -142,18 +142,34 @@ def read(raw: bytes, category: Category) -> Eligibility:
     """
     body = json.loads(raw)
     errors = _errors(body)
-    codes = {error.code for error in errors}
-    if codes & _TRY_AGAIN:
-        raise Unreachable(f"eligibility:aaa_{min(codes & _TRY_AGAIN, key=str)}")
-    if errors:
-        found = CoverageStatus.NOT_FOUND if codes & _NOT_FOUND else CoverageStatus.UNCLEAR
-        return Eligibility(status=found, errors=errors)
+    found = rejected(errors) if errors else meaning(body, category)
+    if found is None:
+        raise NotUnderstood("eligibility:no_benefits", raw, "application/json")
+    raise_if_later(found)
+    return found
+
+
+def raise_if_later(found: Eligibility) -> None:
+    """Pass on what the payer answered. Raises `Unreachable` where it said that it cannot answer now (AAA 42, 80)."""
+    later = {error.code for error in found.errors} & _TRY_AGAIN
+    if later:
+        raise Unreachable(f"eligibility:aaa_{min(later, key=str)}")
+
+
+def rejected(errors: tuple[AnswerError, ...]) -> Eligibility:
+    """Return what AAA rejections say, whatever else stands beside them: never that the coverage is active."""
+    found = CoverageStatus.NOT_FOUND if {error.code for error in errors} & _NOT_FOUND else CoverageStatus.UNCLEAR
+    return Eligibility(status=found, errors=errors)
+
+
+def meaning(body: dict[str, Any], category: Category) -> Eligibility | None:
+    """Return what benefits in Stedi's shape say; a 271 is read into that shape too. None where they are none."""
     lines = body.get("benefitsInformation")
     if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
-        raise NotUnderstood("eligibility:no_benefits", raw, "application/json")
+        return None
     dates = body.get("planDateInformation")
     begin, end = _period(dates if isinstance(dates, dict) else {})
-    wanted = (*_SERVICE_TYPES[category], _PLAN)
+    wanted = (*service_types(category), _PLAN)
     return Eligibility(
         status=_status(lines, wanted),
         plan_name=_plan_name(body, lines),
@@ -173,7 +189,13 @@ def read(raw: bytes, category: Category) -> Eligibility:
     )
 
 
-def _asked_day(service_on: date, today: date) -> date:
+def service_types(category: Category) -> tuple[str, ...]:
+    """Return the service types (X12 1365) of what was ordered, best first; the first is asked for."""
+    return _SERVICE_TYPES[category]
+
+
+def asked_day(service_on: date, today: date) -> date:
+    """Return the day that an answer is asked for: the day of service, or today where payers would not answer for it."""
     # CAQH CORE obliges payers to answer for dates until the end of the current month; a later one may be rejected.
     this_month = (service_on.year, service_on.month) == (today.year, today.month)
     return service_on if this_month and service_on >= today else today
