@@ -29,6 +29,7 @@ from domain.facts import (
     Fact,
     FactRetracted,
     Failure,
+    HousePinned,
     InformationSent,
     NewAttemptOrdered,
     NoteAdded,
@@ -59,6 +60,7 @@ from domain.facts import (
     UnknownFact,
     write_fact,
 )
+from domain.house import UNPINNED, HouseRules
 from domain.order import Appointment, AppointmentStatus, DocumentRef, Order
 from domain.policy import PolicySlice
 from domain.track import DIFFERING, Attempt, Task, Track, Try, changed_attempt, empty, with_key
@@ -84,6 +86,7 @@ class Case:
     coverages: Mapping[int, CoverageVerified] = field(default_factory=empty)
     policies: Mapping[str, PolicySlice] = field(default_factory=empty)
     without_policy: frozenset[str] = frozenset()
+    house: HouseRules = UNPINNED
     tracks: Mapping[str, Track] = field(default_factory=empty)
     payer_said: tuple[CoverageInformationReceived, ...] = ()
     """What the payer's own rules said (CRD), of this order and of former ones."""
@@ -303,6 +306,8 @@ def _apply(case: Case, fact: Fact) -> Case:
                 policies=with_key(case.policies, fact.payer, fact.policy),
                 without_policy=case.without_policy - {fact.payer},
             )
+        case HousePinned():
+            return replace(case, house=fact.house)
         case PolicyMissing():
             return replace(case, without_policy=case.without_policy | {fact.payer})
         case CoverageVerified():
@@ -320,8 +325,8 @@ def _apply(case: Case, fact: Fact) -> Case:
             return replace(case, forms=(*case.forms, fact))
         case QuestionnaireAnswered():
             response = {fact.response.id: fact.response} if fact.complete else {}
-            documents = MappingProxyType({**case.documents, **response})
-            return replace(case, filled=(*case.filled, fact), documents=documents)
+            together = MappingProxyType({**case.documents, **response})
+            return replace(case, filled=(*case.filled, fact), documents=together)
         case DocumentAdded():
             return replace(case, documents=with_key(case.documents, fact.document.id, fact.document))
         case PatientNotified():
