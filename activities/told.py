@@ -10,7 +10,7 @@ from connectors.errors import ConnectorError
 from connectors.ours import Ours
 from connectors.raw import RawAnswer
 from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
-from domain.decision import Decision, LineDecision, NumberType, Outcome, Result, decision_source
+from domain.decision import Decision, Ending, LineDecision, Number, NumberType, Outcome, Result, decision_source
 from domain.facts import (
     MAX_FACT_BYTES,
     AnswerNotUnderstood,
@@ -18,6 +18,7 @@ from domain.facts import (
     DecisionReceived,
     InformationSent,
     Receipt,
+    RequestEnded,
     RequestRejected,
     RequestSubmitted,
     RequestWithdrawn,
@@ -58,6 +59,8 @@ class Told:
             return await self.not_understood("The answer is about another request or another patient.", answer)
         if decision.result is Result.REJECTED:
             return await self.rejected(decision, answer)
+        if decision.ending is not None:
+            return await self.ended(decision.ending, decision, answer)
         raw = await self._keep(answer)
         received = DecisionReceived(
             **self._common("decision"),
@@ -94,6 +97,31 @@ class Told:
         if not found:
             return [asked, self._unread(_why(decision), raw)]
         return [asked, *await self.answered(decision, answer, "inquiry")]
+
+    async def taken_up(self, receipt: Receipt, numbers: tuple[Number, ...], answer: RawAnswer) -> RequestSubmitted:
+        """Somebody on the way to the payer has the request, with a receipt; nothing is decided yet."""
+        return RequestSubmitted(
+            **self._common("submitted"),
+            attempt=self._request.attempt,
+            rail=self._request.rail,
+            trace=self._request.trace,
+            receipt=receipt.model_copy(update={"evidence": await self._keep(answer)}),
+            numbers=numbers[:10],
+        )
+
+    async def ended(self, ending: Ending, decision: Decision, answer: RawAnswer) -> list[AnyFact]:
+        """The payer ended the request without deciding it."""
+        reasons = tuple(dict.fromkeys(reason for line in map(_short, decision.lines) for reason in line.reasons))[:10]
+        return [
+            RequestEnded(
+                **self._common("ended"),
+                attempt=self._request.attempt,
+                rail=self._request.rail,
+                ending=ending,
+                reasons=reasons,
+                raw=await self._keep(answer),
+            )
+        ]
 
     async def rejected(self, decision: Decision, answer: RawAnswer) -> list[AnyFact]:
         """The payer did not take the request up."""
