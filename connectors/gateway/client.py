@@ -1,0 +1,193 @@
+"""The HTTP client of one practice at one gateway: token, create, read, search, update, void, field rules.
+
+It says what may have happened, and leaves what an answer means to the reader. The gateway knows no idempotency key: after a
+lost answer comes a search, never the same request again. A record is named by the last word of its `Location`; the rest
+of that URL is not followed. Sources: Availity Service Reviews 2.0.0 and Configurations 1.0.0; RFC 6749, section 4.4.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from connectors.errors import Busy, OutcomeUnknown, Refused, Unreachable
+from connectors.exchange import send
+from connectors.gateway.words import DEMO_SCOPE, MOCK_HEADER, SCOPE, TRANSACTION_HEADER
+from connectors.gateway.write import Json, encode
+from connectors.pas.fhir import NotFhir, parse, raw, token, whole
+from connectors.raw import RawAnswer
+from connectors.tokens import Token, TokenCache
+
+_TOKEN_LIFE = 300
+"""Seconds that a token lasts where the gateway does not say."""
+_LONGEST_LIFE = 86400
+_CONNECT_SECONDS = 5.0
+_BUSY_PAUSE = timedelta(seconds=2)
+"""How long to leave the gateway alone after a 429, which names no time."""
+_RECORD = re.compile(r"[A-Za-z0-9._-]{1,80}")
+_RETURNED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+class GatewayAnswer(RawAnswer):
+    """An answer with what its headers say. `http_id` is the gateway's transaction."""
+
+    record: str | None = None
+    """The gateway's id of the record that the answer points at."""
+
+
+class GatewayClient:
+    """One practice at one gateway, for all payers behind it. Keeps its token until shortly before it expires.
+
+    `demo` asks for canned answers and takes no others: live and canned share the host. `answer_timeout` is how long one
+    exchange may take. `client_secret` is asked for each time that a token is fetched, so that a changed one is taken up.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        base_url: str,
+        token_url: str,
+        client_id: str,
+        client_secret: Callable[[], str],
+        answer_timeout: timedelta,
+        *,
+        demo: bool,
+    ) -> None:
+        self._http = http
+        self._reviews = f"{base_url.rstrip('/')}/v2/service-reviews"
+        self._configurations = f"{base_url.rstrip('/')}/v1/configurations"
+        self._token_url = token_url
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._answer_timeout = answer_timeout
+        self._demo = demo
+        self._tokens = TokenCache()
+
+    async def create(self, body: Json, within: timedelta | None = None) -> GatewayAnswer:
+        """Send a new service review, once. `within` shortens the time that the gateway may take.
+
+        Raises:
+            Busy, Unreachable: it surely was not taken up: no connection, no token, or 429.
+            OutcomeUnknown: it may have been: a lost answer, or any 5xx.
+            Refused: the gateway does not let this practice in.
+        """
+        return await self._ask("POST", self._reviews, within, writes=True, content=encode(body))
+
+    async def update(self, body: Json, within: timedelta | None = None) -> GatewayAnswer:
+        """Send a service review whole, with its `id`, in place of what the gateway holds. Raises as `create`."""
+        return await self._ask("PUT", self._reviews, within, writes=True, content=encode(body))
+
+    async def void(self, record: str, within: timedelta | None = None) -> GatewayAnswer:
+        """Void a service review: 204 is done, 202 is under way. Raises as `create`."""
+        return await self._ask("DELETE", self._at(record), within, writes=True)
+
+    async def read(self, record: str, within: timedelta | None = None) -> GatewayAnswer:
+        """Read a service review: 200 the payer has answered, 202 not yet, 404 the gateway has no such record (any more).
+
+        Raises:
+            Busy, Unreachable: ask again later.
+            Refused: any other answer: nothing is known by it.
+        """
+        answer = await self._ask("GET", self._at(record), within)
+        if answer.status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND):
+            raise Refused(f"gateway:{answer.status}")
+        return answer
+
+    async def search(self, query: Mapping[str, str], within: timedelta | None = None) -> GatewayAnswer:
+        """Look for service reviews: the gateway's records, or a new inquiry at the payer (202 while that is under way).
+
+        Raises:
+            Busy, Unreachable: ask again later.
+            Refused: the gateway does not let this practice in.
+        """
+        return await self._ask("GET", self._reviews, within, params=dict(query))
+
+    async def configuration(self, payer_code: str, subtype: str, within: timedelta | None = None) -> GatewayAnswer:
+        """Fetch the field rules of a payer for one type of request. Raises as `search`."""
+        query = {"type": "service-reviews", "subtypeId": subtype, "payerId": payer_code}
+        return await self._ask("GET", self._configurations, within, params=query)
+
+    def _at(self, record: str) -> str:
+        if not _RECORD.fullmatch(record):
+            raise Refused("gateway:record_id")
+        return f"{self._reviews}/{record}"
+
+    async def _ask(
+        self, method: str, url: str, within: timedelta | None, *, writes: bool = False, **request: Any
+    ) -> GatewayAnswer:
+        limit = min(self._answer_timeout, within or self._answer_timeout).total_seconds()
+        bearer = await self._tokens.get(self._token_url, self._fetch)
+        answer = await self._send(method, url, bearer, limit, writes=writes, **request)
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            # Not taken up: a token can end, or be withdrawn, while we hold it.
+            self._tokens.drop(self._token_url, bearer)
+            bearer = await self._tokens.get(self._token_url, self._fetch)
+            answer = await self._send(method, url, bearer, limit, writes=writes, **request)
+        if answer.status_code in _RETURNED or answer.is_redirect:
+            raise Refused(f"gateway:{answer.status_code}")
+        self._require_mock(answer, writes=writes)
+        return GatewayAnswer(
+            status=answer.status_code,
+            body=answer.content,
+            media_type=token(answer.headers.get("content-type"), 100),
+            http_id=token(answer.headers.get(TRANSACTION_HEADER), 200),
+            record=_record(answer),
+        )
+
+    def _require_mock(self, answer: httpx.Response, *, writes: bool) -> None:
+        """Outside production nothing may be live. A web page is nobody's answer, and is left to the reader."""
+        page = "html" in answer.headers.get("content-type", "").lower()
+        if self._demo and not page and answer.headers.get(MOCK_HEADER, "").lower() != "true":
+            raise (OutcomeUnknown if writes else Refused)("gateway:not_a_mock_answer")
+
+    async def _send(
+        self, method: str, url: str, bearer: str, limit: float, *, writes: bool, **request: Any
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {bearer}", "Accept": "application/json"}
+        if "content" in request:
+            headers["Content-Type"] = "application/json"
+        patience = httpx.Timeout(limit, connect=min(limit, _CONNECT_SECONDS))
+        try:
+            async with asyncio.timeout(limit):
+                return await send(self._http, method, url, writes=writes, headers=headers, timeout=patience, **request)
+        except TimeoutError:
+            raise (OutcomeUnknown if writes else Unreachable)("timeout") from None
+        except Busy as busy:
+            if writes and busy.code != str(HTTPStatus.TOO_MANY_REQUESTS.value):
+                # Some gateways say 503 of a request that they have passed on.
+                raise OutcomeUnknown(busy.code) from None
+            raise Busy(busy.code, busy.retry_after or _BUSY_PAUSE) from None
+
+    async def _fetch(self) -> Token:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._client_id,
+            "client_secret": self._client_secret(),
+            "scope": DEMO_SCOPE if self._demo else SCOPE,
+        }
+        answer = await send(self._http, "POST", self._token_url, data=form, headers={"Accept": "application/json"})
+        if not answer.is_success:
+            raise Refused(f"token:{answer.status_code}")
+        try:
+            given = parse(answer.content)
+        except NotFhir:
+            raise Unreachable("token:not_json") from None
+        bearer = raw(given.get("access_token"))
+        if not bearer or not bearer.isascii() or not bearer.isprintable():
+            raise Unreachable("token:missing")
+        return Token(bearer, float(whole(given.get("expires_in"), 1, _LONGEST_LIFE) or _TOKEN_LIFE))
+
+
+def _record(answer: httpx.Response) -> str | None:
+    """The record that an answer points at: by its `Location`, else by the `id` in its body."""
+    named = answer.headers.get("location", "").partition("?")[0].rstrip("/").rpartition("/")[2]
+    if not named and answer.is_success:
+        try:
+            named = raw(parse(answer.content).get("id"))
+        except NotFhir:
+            return None
+    return named if _RECORD.fullmatch(named) else None
