@@ -21,7 +21,7 @@ from connectors.pas.fhir import Json, NotFhir
 from connectors.pas.identity import ours
 from connectors.pas.parties import PasPayer
 from connectors.pas.read import read_answer, read_answers
-from connectors.pas.write import Version, cancel_bundle, inquiry_bundle, submit_bundle
+from connectors.pas.write import Version, cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
 from connectors.requester import Requester
 from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
 from domain.decision import Decision, Number, NumberType, Result
@@ -57,7 +57,9 @@ class PasRail:
         ends = _end(action)
         client, told = self._client(action), Told(action, self._outside.documents, ours(action.request))
         practice, payer = self._parties(action)
-        contents = await self._contents(action.request.documents, action.practice)
+        prior = action.request.prior
+        documents = [*action.request.documents, *(prior.documents if prior is not None else ())]
+        contents = await self._contents(documents, action.practice)
         inquiry = inquiry_bundle(action.request, practice, payer, client.version)
         answer = await patiently(
             lambda within: client.inquire(inquiry, within), until=ends - _TO_CREATE.total_seconds()
@@ -74,7 +76,8 @@ class PasRail:
                 return await told.rejected(open_questions[0], answer)
             why = "Whether the payer has the request already could not be told from its answer; nothing was sent."
             return await told.not_understood(why, answer)
-        bundle = submit_bundle(action.request, practice, payer, client.version, contents)
+        write = submit_bundle if action.request.prior is None else update_bundle
+        bundle = write(action.request, practice, payer, client.version, contents)
         answer = await patiently(lambda within: client.submit(bundle, within), until=ends)
         decision = read_answer(answer.body, answer.media_type, answer.status, mine)
         return await told.answered(decision, answer, "submit")
@@ -203,7 +206,14 @@ def pas_payer(policy: PolicySlice) -> PasPayer:
     """Return a payer as it calls itself in PAS. Raises `Refused` where its policy does not say."""
     if policy.identifiers.pas_organization is None:
         raise Refused("policy:identifiers.pas_organization_missing")
-    return PasPayer(id=policy.payer, name=policy.name, identifier=policy.identifiers.pas_organization)
+    channel = next((channel for channel in policy.channels if channel.rail is Rail.PAS), None)
+    return PasPayer(
+        id=policy.payer,
+        name=policy.name,
+        identifier=policy.identifiers.pas_organization,
+        sender=channel.sender if channel is not None else None,
+        receiver=channel.receiver if channel is not None else None,
+    )
 
 
 def _channel(policy: PolicySlice) -> Channel:

@@ -1,11 +1,13 @@
 """Requests that the PAS tests share: synthetic people, two lines numbered 1 and 3."""
 
 import hashlib
+import json
 from datetime import UTC, date, datetime
 from typing import Any
 
 from connectors.pas.parties import PasPayer
 from connectors.requester import Requester
+from domain.decision import Number, NumberType
 from domain.order import (
     Address,
     Category,
@@ -30,6 +32,26 @@ NOTE_REF = DocumentRef(
     size=len(NOTE),
     dated=date(2026, 2, 20),
 )
+FORM = json.dumps(
+    {
+        "resourceType": "QuestionnaireResponse",
+        "id": "of-the-chart",
+        "questionnaire": "http://payer.example/Questionnaire/emg",
+        "status": "completed",
+        "authored": "2026-03-02T14:30:00Z",
+        "subject": {"reference": "Patient/P-1"},
+        "author": {"reference": "https://chart.example/fhir/Practitioner/7"},
+        "source": {"reference": "Device/9"},
+        "item": [{"linkId": "1", "answer": [{"valueString": "Eight weeks."}]}],
+    }
+).encode()
+FORM_REF = DocumentRef(
+    id=hashlib.sha256(FORM).hexdigest(),
+    kind="questionnaire_response",
+    media_type="application/fhir+json",
+    size=len(FORM),
+)
+CONTENTS = {NOTE_REF.id: NOTE, FORM_REF.id: FORM}
 PRACTICE = Requester(
     name="Lakeside Orthopedics",
     npi="1234567893",
@@ -117,6 +139,25 @@ def full_order(**changes: Any) -> Order:
         },
         **changes,
     )
+
+
+def changed_request(**changes: Any) -> Request:
+    """An update: line 1 with more units, line 3 gone, line 5 new, the form added, another day."""
+    asked = full_order()
+    first, gone = asked.lines
+    added = ServiceLine(number=5, code="95886", category=Category.EMG, service_from=date(2026, 3, 20))
+    prior = request(asked)
+    values: dict[str, Any] = {
+        "attempt": 2,
+        "trace": "case-4f1b-1-ordering-2",
+        "made_at": datetime(2026, 3, 4, 15, 0, tzinfo=UTC),
+        "lines": (1, 5),
+        "documents": (NOTE_REF, FORM_REF),
+        "prior": prior,
+        "prior_numbers": (Number(type=NumberType.ADMINISTRATIVE, value="PEND-1"),),
+    }
+    fresh = asked.model_copy(update={"lines": (first.model_copy(update={"units": 4}), gone, added)})
+    return request(fresh, **(values | changes))
 
 
 def request(asked: Order | None = None, **changes: Any) -> Request:

@@ -1,7 +1,6 @@
 """Documents after the request: `$submit-attachment`, asked for and unasked, and what a payer may answer to it."""
 
 import base64
-import hashlib
 import json
 from typing import Any
 
@@ -15,32 +14,12 @@ from connectors.raw import RawAnswer
 from domain.decision import InformationAsk, Number, NumberType, Reason
 from domain.facts import DecisionReceived, Fact, InformationSent
 from domain.order import DocumentRef
-from tests.pas_requests import NOTE, NOTE_REF, PAYER, PRACTICE, request
+from tests.pas_requests import CONTENTS, FORM_REF, NOTE, NOTE_REF, PAYER, PRACTICE, request
 from tests.test_pas_payers import PAYERS, Desk, here, outcomes
 from tests.vendor_world import NOW, World
 
 __all__ = ["here"]
 Json = dict[str, Any]
-FORM = json.dumps(
-    {
-        "resourceType": "QuestionnaireResponse",
-        "id": "of-the-chart",
-        "questionnaire": "http://payer.example/Questionnaire/emg",
-        "status": "completed",
-        "subject": {"reference": "Patient/P-1"},
-        "author": {"reference": "https://chart.example/fhir/Practitioner/7"},
-        "source": {"reference": "Device/9"},
-        "item": [{"linkId": "1", "answer": [{"valueString": "Eight weeks."}]}],
-    }
-).encode()
-
-
-def ref(content: bytes, kind: str, media_type: str) -> DocumentRef:
-    return DocumentRef(id=hashlib.sha256(content).hexdigest(), kind=kind, media_type=media_type, size=len(content))
-
-
-FORM_REF = ref(FORM, "questionnaire_response", "application/fhir+json")
-CONTENTS = {NOTE_REF.id: NOTE, FORM_REF.id: FORM}
 ASK_NOTE = InformationAsk(what=(Reason(code="11506-3"),), line=1, control_number="ACN-1")
 ASK_FORM = InformationAsk(what=(Reason(code="102089-0"),), context="case-4f1b-1-ordering-1.3", line=3)
 

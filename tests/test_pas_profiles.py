@@ -19,7 +19,7 @@ def test_our_messages_conform_to_the_profiles_and_a_broken_one_does_not(shared: 
     del broken["entry"][0]["resource"]["item"][0]["category"]
     (tmp_path / "broken.json").write_text(json.dumps(broken))
     files = [*sorted(GOLDEN.glob("*-2.2.1.json")), tmp_path / "broken.json"]
-    assert len(files) == 6
+    assert len(files) == 8
     run = subprocess.run(  # noqa: S603 - our own interpreter on the fixtures' script
         [sys.executable, str(shared / "fixtures/pas/validate.py"), *map(str, files)],
         capture_output=True,

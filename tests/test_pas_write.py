@@ -12,18 +12,41 @@ from typing import Any
 
 import pytest
 
+from connectors.errors import Refused
+from connectors.pas.attachment import Attachment, attachment_parameters, attachments
 from connectors.pas.identity import full_url
 from connectors.pas.subscription import subscription
 from connectors.pas.words import PAS, X12_CERTIFICATION, X12_LEVEL, X12_REQUEST
-from connectors.pas.write import Message, Version, cancel_bundle, encode, inquiry_bundle, preview, submit_bundle
-from domain.decision import Number, NumberType
+from connectors.pas.write import (
+    Message,
+    Version,
+    cancel_bundle,
+    encode,
+    inquiry_bundle,
+    preview,
+    submit_bundle,
+    update_bundle,
+)
+from domain.decision import InformationAsk, Number, NumberType, Reason
+from domain.order import Urgency
 from sandbox.pas_check import check_bundle
-from tests.pas_requests import NOTE, NOTE_REF, PAYER, PRACTICE, full_order, order, request
+from tests.pas_requests import (
+    CONTENTS,
+    FORM_REF,
+    NOTE,
+    NOTE_REF,
+    PAYER,
+    PRACTICE,
+    changed_request,
+    full_order,
+    order,
+    request,
+)
 
 Json = dict[str, Any]
 GOLDEN = Path(__file__).resolve().parent / "golden" / "pas"
-CONTENTS = {NOTE_REF.id: NOTE}
 VERSIONS: tuple[Version, ...] = ("2.2.1", "2.0.1")
+_ADDRESSED = PAYER.model_copy(update={"sender": "LAKESIDE01", "receiver": "MERIDIAN01"})
 NUMBERS = (
     Number(type=NumberType.ADMINISTRATIVE, value="PEND-1"),
     Number(type=NumberType.ADMINISTRATIVE, value="PEND-2"),
@@ -40,8 +63,21 @@ def bundles(version: Version) -> dict[str, Json]:
         "referral": submit_bundle(request(referral=True), PRACTICE, PAYER, version),
         "inquiry": inquiry_bundle(asked, PRACTICE, PAYER, version),
         "inquiry-by-number": inquiry_bundle(asked, PRACTICE, PAYER, version, NUMBERS),
+        "update": update_bundle(changed_request(), PRACTICE, PAYER, version, CONTENTS),
+        "asserted": submit_bundle(request(assertion="CRD-77"), PRACTICE, _ADDRESSED, version, CONTENTS),
         "cancel": cancel_bundle(asked, PRACTICE, PAYER, version, NUMBERS, CONTENTS),
     }
+
+
+def attachment() -> Json:
+    """What the payer asked to see, sent."""
+    asked = InformationAsk(what=(Reason(code="11506-3"),), line=1, control_number="ACN-1")
+    (one,) = attachments(request(full_order()), (asked,), (NOTE_REF, FORM_REF))
+    return attachment_parameters(request(full_order()), PRACTICE, PAYER, one, CONTENTS, NUMBERS)
+
+
+def test_the_documents_sent_afterwards_are_the_golden_ones() -> None:
+    assert attachment() == json.loads((GOLDEN / "attachment.json").read_text())
 
 
 ALL = [(name, version) for version in VERSIONS for name in bundles(version)]
@@ -128,7 +164,7 @@ def test_a_routine_request_of_the_subscriber_says_no_more_than_that() -> None:
     bundle = submit_bundle(request(order(documents=()), documents=()), PRACTICE, PAYER, "2.2.1")
     claim = entry(bundle, "Claim")
     assert "extension" not in claim
-    assert "supportingInfo" not in claim
+    assert [code(one["category"])[1] for one in claim["supportingInfo"]] == ["patientEvent"]
     assert code(claim["priority"])[1] == "normal"
     assert "subscriber" not in entry(bundle, "Coverage")
 
@@ -139,11 +175,89 @@ def test_a_referral_is_asked_for_as_specialty_care() -> None:
 
 
 def test_only_the_lines_and_documents_of_the_request_are_sent() -> None:
-    bundle = submit_bundle(request(lines=(3,)), PRACTICE, PAYER, "2.2.1", {"f" * 64: b"another"})
+    bundle = submit_bundle(request(lines=(3,), documents=()), PRACTICE, PAYER, "2.2.1", {"f" * 64: b"another"})
     claim = entry(bundle, "Claim")
     assert [item["sequence"] for item in claim["item"]] == [3]
-    assert "supportingInfo" not in claim
+    assert "DocumentReference" not in {e["resource"]["resourceType"] for e in bundle["entry"]}
     assert b"95910" not in encode(bundle)
+    with pytest.raises(Refused, match="document_missing"):
+        submit_bundle(request(), PRACTICE, PAYER, "2.2.1", {})
+
+
+def marks(claim: Json, name: str) -> dict[int, tuple[Any, bool]]:
+    """What became of each piece of a Claim: its mark, and whether it was taken back."""
+    return {one["sequence"]: (extension(one, "infoChanged"), "modifierExtension" in one) for one in claim[name]}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_update_says_of_every_part_what_became_of_it(version: Version) -> None:
+    bundle = update_bundle(changed_request(), PRACTICE, PAYER, version, CONTENTS)
+    update, prior = (e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "Claim")
+    assert bundle["entry"][0]["resource"] is update
+    sent = submit_bundle(request(full_order()), PRACTICE, PAYER, version, CONTENTS)
+    assert prior == sent["entry"][0]["resource"]
+    assert update["related"][0]["claim"]["reference"] == sent["entry"][0]["fullUrl"]
+    assert update["identifier"][0]["value"] == bundle["identifier"]["value"] == "case-4f1b-1-ordering-2"
+    assert marks(update, "item") == {1: ("changed", False), 3: ("changed", True), 5: ("added", False)}
+    assert marks(update, "supportingInfo") == {
+        1: (None, False),
+        2: ("changed", False),
+        3: (None, False),
+        4: ("added", False),
+    }
+    certified = [code(extension(item, "certificationType"))[1] for item in update["item"]]
+    assert certified == ["S", "3", "I"]
+    traces = [extension(item, "itemTraceNumber")["value"].rpartition("-")[2] for item in update["item"]]
+    assert traces == ["1.1", "1.3", "2.5"]
+    named = update if version == "2.2.1" else update["item"][0]
+    assert extension(named, "administrationReferenceNumber") == "PEND-1"
+
+
+def test_an_update_shares_what_is_the_same_and_brings_each_resource_once() -> None:
+    bundle = update_bundle(changed_request(), PRACTICE, PAYER, "2.2.1", CONTENTS)
+    urls = [e["fullUrl"] for e in bundle["entry"]]
+    assert len(urls) == len(set(urls))
+    kinds = [e["resource"]["resourceType"] for e in bundle["entry"]]
+    assert (kinds.count("Patient"), kinds.count("Coverage"), kinds.count("DocumentReference")) == (2, 1, 1)
+    sent = submit_bundle(request(full_order()), PRACTICE, PAYER, "2.2.1", CONTENTS)
+    assert {e["fullUrl"] for e in sent["entry"]} <= set(urls)
+
+
+def test_what_did_not_change_is_not_marked_and_what_all_rest_on_marks_all() -> None:
+    prior = request(full_order())
+    later = {"trace": "case-4f1b-1-ordering-2", "attempt": 2, "prior": prior}
+    same = update_bundle(prior.model_copy(update=later), PRACTICE, PAYER, "2.2.1", CONTENTS)["entry"][0]["resource"]
+    assert set(marks(same, "item").values()) == set(marks(same, "supportingInfo").values()) == {(None, False)}
+    known = prior.order.model_copy(update={"diagnoses": ("M54.17",)})
+    other = update_bundle(prior.model_copy(update={**later, "order": known}), PRACTICE, PAYER, "2.2.1", CONTENTS)[
+        "entry"
+    ][0]["resource"]
+    assert set(marks(other, "item").values()) == {("changed", False)}
+    calm = prior.order.model_copy(update={"urgency": Urgency.ROUTINE, "urgency_attestation": None})
+    slow = update_bundle(
+        prior.model_copy(update={**later, "order": calm, "documents": ()}), PRACTICE, PAYER, "2.2.1", CONTENTS
+    )["entry"][0]["resource"]
+    assert marks(slow, "supportingInfo") == {1: (None, False), 2: (None, False), 3: ("changed", True)}
+    with pytest.raises(ValueError, match="takes the place of"):
+        update_bundle(prior, PRACTICE, PAYER, "2.2.1", CONTENTS)
+
+
+def test_an_answered_form_goes_inline_as_what_it_is() -> None:
+    bundle = submit_bundle(request(documents=(FORM_REF,)), PRACTICE, PAYER, "2.2.1", CONTENTS)
+    form = entry(bundle, "QuestionnaireResponse")
+    urls = {e["fullUrl"]: e["resource"]["resourceType"] for e in bundle["entry"]}
+    assert urls[form["subject"]["reference"]] == "Patient"
+    assert urls[form["author"]["reference"]] == "PractitionerRole"
+    said = entry(bundle, "Claim")["supportingInfo"][0]
+    assert urls[said["valueReference"]["reference"]] == "QuestionnaireResponse"
+
+
+def test_the_payers_own_word_and_its_address_go_along_where_they_are_known() -> None:
+    bundle = submit_bundle(request(assertion="CRD-77"), PRACTICE, _ADDRESSED, "2.2.1", CONTENTS)
+    (information,) = entry(bundle, "ServiceRequest")["extension"]
+    assert information["extension"][-1] == {"url": "coverage-assertion-id", "valueString": "CRD-77"}
+    parts = entry(bundle, "Claim")["extension"][0]["extension"]
+    assert [part["valueString"] for part in parts] == ["LAKESIDE01", "MERIDIAN01"] * 2
 
 
 def test_the_older_version_knows_no_document_information() -> None:
@@ -182,14 +296,22 @@ def test_an_inquiry_has_its_own_identifier_and_goes_by_number_where_there_is_one
     assert extension(older["item"][0], "authorizationNumber") == "AUTH-1"
 
 
-@pytest.mark.parametrize("message", ["submit", "inquiry", "cancel"])
+@pytest.mark.parametrize("message", ["request", "submit", "inquiry", "cancel", "update", "attachment"])
 def test_a_preview_is_what_would_be_sent(message: Message) -> None:
+    unasked = Attachment(tracking=request().trace, asked=None, documents=(NOTE_REF,), final=True)
+    itself = request(trace=f"{request().trace}.update", prior=request())
     made: dict[str, Callable[[], Json]] = {
+        "request": lambda: submit_bundle(request(), PRACTICE, PAYER, "2.2.1", CONTENTS),
         "submit": lambda: submit_bundle(request(), PRACTICE, PAYER, "2.2.1", CONTENTS),
+        "update": lambda: update_bundle(itself, PRACTICE, PAYER, "2.2.1", CONTENTS),
+        "attachment": lambda: attachment_parameters(request(), PRACTICE, PAYER, unasked, CONTENTS),
         "inquiry": lambda: inquiry_bundle(request(), PRACTICE, PAYER, "2.2.1"),
         "cancel": lambda: cancel_bundle(request(), PRACTICE, PAYER, "2.2.1", (), CONTENTS),
     }
     assert preview(request(), PRACTICE, PAYER, "2.2.1", message, CONTENTS) == made[message]()
+    assert preview(changed_request(), PRACTICE, PAYER, "2.2.1", "submit", CONTENTS) == preview(
+        changed_request(), PRACTICE, PAYER, "2.2.1", "update", CONTENTS
+    )
 
 
 def test_a_payers_id_is_called_an_npi_only_where_it_can_be_one() -> None:
@@ -211,6 +333,7 @@ def test_a_subscription_filters_by_the_name_that_the_payer_uses() -> None:
 
 if __name__ == "__main__":
     GOLDEN.mkdir(parents=True, exist_ok=True)
+    (GOLDEN / "attachment.json").write_text(json.dumps(attachment(), indent=2, ensure_ascii=False) + "\n")
     for _version in VERSIONS:
         for _name, _bundle in bundles(_version).items():
             (GOLDEN / f"{_name}-{_version}.json").write_text(json.dumps(_bundle, indent=2, ensure_ascii=False) + "\n")

@@ -25,6 +25,12 @@ def item_trace(trace: str, line: int) -> str:
     return f"{trace}.{line}"
 
 
+def line_trace(request: Request, line: int) -> str:
+    """Return our number of one line of a request: over an update a line keeps the number that it was sent with."""
+    kept = request.prior if request.prior is not None and line in request.prior.lines else request
+    return item_trace(kept.trace, line)
+
+
 def cancel_trace(trace: str) -> str:
     """Return the identifier of the message that cancels a request: an update has one of its own."""
     return f"{trace}.cancel"
@@ -33,6 +39,7 @@ def cancel_trace(trace: str) -> str:
 def ours(request: Request) -> Ours:
     """Return what an answer to a request, or to its cancel, may be matched by."""
     trace = request.trace
+    # A line's own number does not name the request: an update keeps the numbers of the lines before it.
     names = {trace, cancel_trace(trace), *(item_trace(trace, line) for line in request.lines)}
     names |= {full_url(trace, what) for what in ("claim", "cancel")}
     return Ours(

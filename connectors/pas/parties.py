@@ -35,6 +35,8 @@ class PasPayer(Frozen):
     id: Key
     name: Name
     identifier: Key = Field(description="The organization's identifier, an NPI or the payer's own id.")
+    sender: Key | None = Field(default=None, description="Whom it knows us as (X12 ISA06, GS02), where it says.")
+    receiver: Key | None = Field(default=None, description="How it is addressed itself (X12 ISA08, GS03).")
 
     @property
     def member_system(self) -> str:
@@ -191,13 +193,16 @@ def facility(place: Facility) -> Json:
     )
 
 
-def practitioner(person: Provider) -> Json:
-    """Return a clinician."""
+def practitioner(person: Provider, practice: Requester | None) -> Json:
+    """Return a clinician; of one who belongs to the practice its address and telephone are known."""
+    phone = person.phone or (practice.phone if practice is not None else None)
     return resource(
         "Practitioner",
         "profile-practitioner",
         identifier=[{"system": NPI, "value": person.npi}],
         name=[{"family": person.family_name, "given": [person.given_name]}],
+        telecom=[*_phone(phone), *_phone(person.fax, "fax")],
+        address=[_address(practice.address)] if practice is not None else None,
     )
 
 

@@ -14,6 +14,10 @@ PAS = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/"
 TOPIC = "http://hl7.org/fhir/us/davinci-pas/SubscriptionTopic/PASSubscriptionTopic"
 BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/"
 
+COVERAGE_INFORMATION = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information"
+"""CRD: what the payer's own rules said of an order."""
+ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+
 # Code systems.
 PAS_CODES = "http://hl7.org/fhir/us/davinci-pas/CodeSystem/PASTempCodes"
 X12 = "https://codesystem.x12.org/005010/"
