@@ -168,7 +168,10 @@ async def received_by_systems(practice: ThePractice, system: str | None = None) 
 async def requests(practice: ThePractice, request: Request) -> Json:
     """The prior-authorization requests that payers hold, with their present state."""
     now = world_of(request).now(practice)
-    return {"items": [received.request_state(held, now) for held in practice.requests]}
+    return {
+        "items": [received.request_state(held, now) for held in practice.requests]
+        + [received.review_state(held, now) for held in practice.reviews]
+    }
 
 
 @router.post(f"{PREFIX}/orders", status_code=201)

@@ -1,12 +1,13 @@
 """Faults by switch: which rule applies to a request, and what an answer looks like when it does.
 
-`slow` waits and goes on; `429`, `500` and `html` answer in place of the system, so nothing happens there; `lost` and
+`slow` waits and goes on; `429`, `500`, `503` and `html` answer in place of the system, so nothing happens there; `lost` and
 `truncated` let the effect happen and spoil the answer. `duplicate_callback`, `lost_callback` and `reorder` belong to
 notifications and are taken when one is delivered.
 """
 
 import json
 import re
+from datetime import datetime
 
 from sandbox.records import FaultKind, FaultRule, Practice
 
@@ -17,8 +18,9 @@ HTML_PAGE = (
 )
 
 
-def take(practice: Practice, system: str, method: str, path: str) -> FaultRule | None:
-    """The first rule that applies to this request; it is used up by one."""
+def take(practice: Practice, system: str, method: str, path: str, now: datetime) -> FaultRule | None:
+    """The first rule that applies to this request; it is used up by one, or at `until` on the practice's clock."""
+    practice.faults = [rule for rule in practice.faults if rule.until is None or now < rule.until]
     for rule in practice.faults:
         if rule.fault in CALLBACK_FAULTS or rule.system not in ("*", system):
             continue
@@ -37,7 +39,7 @@ def take_callback(practice: Practice, payer: str, fault: FaultKind) -> bool:
 
 
 def _use(practice: Practice, rule: FaultRule) -> FaultRule:
-    rule.times -= 1
+    rule.times -= 1 if rule.until is None else 0
     if rule.times <= 0:
         practice.faults.remove(rule)
     return rule
@@ -48,6 +50,9 @@ def early_answer(rule: FaultRule) -> tuple[int, dict[str, str], bytes] | None:
     if rule.fault == "429":
         body = json.dumps({"message": "Too many requests."}).encode()
         return 429, {"content-type": "application/json", "retry-after": str(rule.retry_after)}, body
+    if rule.fault == "503":
+        body = json.dumps({"message": "The service is not available."}).encode()
+        return 503, {"content-type": "application/json"}, body
     if rule.fault == "500":
         return 500, {"content-type": "application/json"}, json.dumps({"message": "An error has occurred."}).encode()
     if rule.fault == "html":

@@ -21,7 +21,7 @@ from sandbox.clock import parse_instant
 from sandbox.records import Practice, Received
 from sandbox.world import World
 
-SYSTEMS = ("payers", "stedi", "nextgen", "luma", "clearwave", "fax")
+SYSTEMS = ("payers", "clearinghouses", "gateways", "stedi", "nextgen", "luma", "clearwave", "fax", "direct")
 BODY_LIMIT = 24 * 1024 * 1024
 NOW_HEADER = "x-vigil-now"
 
@@ -90,7 +90,7 @@ class Gate:
             await answer.send(send)
             return
         scope["sandbox.practice"] = practice.id
-        rule = faults.take(practice, system, scope["method"], scope["path"])
+        rule = faults.take(practice, system, scope["method"], scope["path"], self.world.now(practice))
         early = None
         if rule is not None:
             if rule.fault == "slow":

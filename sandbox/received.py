@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import datetime
 
-from sandbox.records import Json, Practice, PriorRequest
+from sandbox.records import HeldReview, Json, Practice, PriorRequest
 
 
 def effects(practice: Practice) -> Json:
@@ -33,12 +33,12 @@ def _operations(practice: Practice, operation: str) -> int:
 
 
 def _submits(practice: Practice) -> list[Json]:
-    """One row for each Claim.identifier that was submitted: how often, and what the payer made of each."""
+    """One row for each Claim.identifier (elsewhere: trace) that was submitted: how often, and what the payer made of each."""
     counts: Counter[tuple[str, str]] = Counter()
     outcomes: dict[tuple[str, str], Counter[str]] = {}
     for entry in practice.received:
         if entry.ids.get("operation") == "submit":
-            key = (entry.path.split("/")[2], entry.ids["claim_identifier"])
+            key = (entry.ids.get("payer", entry.path.split("/")[2]), entry.ids["claim_identifier"])
             counts[key] += 1
             outcomes.setdefault(key, Counter())[entry.ids.get("effect", "none")] += 1
     return [
@@ -59,6 +59,25 @@ def request_state(held: PriorRequest, now: datetime) -> Json:
         "administrative_number": held.administrative_number,
         "duplicate_submits": held.duplicate_submits,
         "actions": {str(line.sequence): line.action for line in state.lines if not line.added},
+        "numbers": sorted({line.number for line in state.lines if line.number is not None}),
+        "rejected": bool(state.errors),
+        "next_change_at": min((r.at.isoformat() for r in held.revisions if r.at > now), default=None),
+    }
+
+
+def review_state(held: HeldReview, now: datetime) -> Json:
+    """The same of a request that came by another rail; its identifier is the trace."""
+    state = held.at(now)
+    return {
+        "payer": held.payer,
+        "rail": held.rail,
+        "claim_identifier": held.asked.trace,
+        "kind": held.asked.kind,
+        "scenario": held.scenario,
+        "received_at": held.received_at.isoformat(),
+        "administrative_number": held.administrative_number,
+        "duplicate_submits": held.duplicate_submits,
+        "actions": {str(line.sequence): line.action for line in state.lines},
         "numbers": sorted({line.number for line in state.lines if line.number is not None}),
         "rejected": bool(state.errors),
         "next_change_at": min((r.at.isoformat() for r in held.revisions if r.at > now), default=None),

@@ -6,17 +6,22 @@ Wire objects whose shape belongs to somebody else (FHIR, NextGen, Luma) are kept
 from datetime import date, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from sandbox.asked import Asked
 
 Json = dict[str, Any]
-FaultKind = Literal["slow", "429", "500", "lost", "html", "truncated", "duplicate_callback", "lost_callback", "reorder"]
+FaultKind = Literal[
+    "slow", "429", "500", "503", "lost", "html", "truncated", "duplicate_callback", "lost_callback", "reorder"
+]
 NotificationContent = Literal["full-resource", "id-only", "claim-response"]
 
 
 class FaultRule(BaseModel):
-    """A switched fault: applies to the next `times` requests of `system` whose "METHOD /path" matches `route`."""
+    """A switched fault: applies to the next `times` requests of `system` whose "METHOD /path" matches `route`.
+
+    With `until` it applies to all of them instead, until the practice's clock has reached that instant.
+    """
 
     system: str = "*"
     route: str = ""
@@ -24,6 +29,7 @@ class FaultRule(BaseModel):
     times: int = Field(default=1, ge=1, le=10_000)
     seconds: float = Field(default=20.0, ge=0, le=120)
     retry_after: int = Field(default=1, ge=0, le=600)
+    until: AwareDatetime | None = None
 
 
 class Received(BaseModel):
@@ -112,6 +118,29 @@ class HeldReview(BaseModel):
         return [revision for revision in self.revisions if revision.at <= now or revision is self.revisions[0]][-1]
 
 
+class Mail(BaseModel):
+    """What a clearinghouse has for a practice to pick up from `due` on: ready-made X12, or a request's state as of then.
+
+    `payload_id` is the submission that it belongs to; `taken_by` the pickup that got it out of the open mailbox.
+    """
+
+    payload_id: str
+    due: datetime
+    x12: str = ""
+    payer_code: str = ""
+    trace: str = ""
+    as_of: datetime | None = None
+    taken_by: str = ""
+
+
+class Clearinghouse(BaseModel):
+    """What a clearinghouse knows of a practice. `controls` are ISA06 and ISA13 of what was opened, `batches` digests."""
+
+    controls: list[str] = Field(default_factory=list)
+    batches: dict[str, str] = Field(default_factory=dict)
+    mail: list[Mail] = Field(default_factory=list)
+
+
 class PayerSubscription(BaseModel):
     """A practice's subscription at a payer, with the endpoint and the shared secret of its channel."""
 
@@ -181,6 +210,7 @@ class Practice(BaseModel):
     duplicate_submits: int = 0
     requests: list[PriorRequest] = Field(default_factory=list)
     reviews: list[HeldReview] = Field(default_factory=list)
+    clearinghouse: Clearinghouse = Field(default_factory=Clearinghouse)
     attachments: list[Json] = Field(default_factory=list)
     subscriptions: list[PayerSubscription] = Field(default_factory=list)
     notifications: list[Notification] = Field(default_factory=list)
