@@ -21,6 +21,7 @@ from domain.facts import (
     OptionChosen,
     PatientNotified,
     ProviderNotified,
+    QuestionnaireAnswered,
     Receipt,
     ReferralObtained,
     RequestSubmitted,
@@ -45,6 +46,7 @@ from domain.results import (
     InformationGiven,
     NotThere,
     OptionPicked,
+    QuestionnaireFilled,
     ReferralFound,
     RequirementFound,
     Resend,
@@ -58,6 +60,7 @@ from domain.results import (
     Withdrawn,
 )
 from domain.rules.documents import missing_documents
+from domain.rules.questionnaire import RESPONSE
 from domain.rules.submission import trace_of
 from domain.track import Attempt, Track
 
@@ -199,6 +202,26 @@ def _referral(desk: Desk, form: ReferralFound) -> tuple[Fact, ...]:
 
 def _documents(desk: Desk, form: DocumentsAttached) -> tuple[Fact, ...]:
     return tuple(DocumentAdded(**desk.head, document=document) for document in form.documents)
+
+
+def _questionnaire(desk: Desk, form: QuestionnaireFilled) -> tuple[Fact, ...]:
+    opened, response = _task_of(desk), form.documents[0]
+    received = next((found for found in desk.case.forms if found.ref == opened.cause), None)
+    if received is None:
+        raise WrongResult("The form itself is not here; attach what you filled in as documents.", ("result",))
+    if response.kind != RESPONSE:
+        raise WrongResult(f"The response is a document of the kind {RESPONSE}.", ("documents",))
+    return (
+        QuestionnaireAnswered(
+            **desk.head,
+            track=opened.track,
+            form=received.ref,
+            questionnaire=received.questionnaire,
+            response=response,
+            context=received.context,
+            complete=True,
+        ),
+    )
 
 
 def _submitted(desk: Desk, form: Submitted) -> tuple[Fact, ...]:
@@ -351,7 +374,8 @@ def _extended(desk: Desk, form: TimeExtended) -> tuple[Fact, ...]:
 
 
 def _nothing_more(desk: Desk, form: Form) -> tuple[Fact, ...]:
-    if isinstance(form, SendWithout) and desk.opened and not missing_documents(desk.case, desk.track):
+    gathering = desk.opened is not None and desk.opened.task_kind is TaskKind.GATHER_DOCUMENTS
+    if isinstance(form, SendWithout) and gathering and not missing_documents(desk.case, desk.track):
         raise WrongResult("Nothing is missing any more; the request goes out by itself.", ("result",))
     return ()
 
@@ -431,6 +455,7 @@ _BY_FORM: dict[type[Form], Callable[..., tuple[Fact, ...]]] = {
     RequirementFound: _requirement,
     ReferralFound: _referral,
     DocumentsAttached: _documents,
+    QuestionnaireFilled: _questionnaire,
     SendWithout: _nothing_more,
     Submitted: _submitted,
     Decided: _decided,

@@ -88,6 +88,15 @@ class DocumentsAttached(Form):
     documents: tuple[DocumentRef, ...] = Field(min_length=1, max_length=10)
 
 
+class QuestionnaireFilled(Form):
+    """The payer's form is filled in completely: the response that the door of questionnaires has made and kept."""
+
+    result: Literal["questionnaire_filled"] = "questionnaire_filled"
+    documents: tuple[DocumentRef, ...] = Field(
+        min_length=1, max_length=1, description="The QuestionnaireResponse, of the kind questionnaire_response."
+    )
+
+
 class SendWithout(Form):
     """The request goes out without what is missing, knowingly."""
 
@@ -257,6 +266,7 @@ TaskResult = Annotated[
     | RequirementFound
     | ReferralFound
     | DocumentsAttached
+    | QuestionnaireFilled
     | SendWithout
     | Submitted
     | Decided
@@ -285,6 +295,7 @@ class ResultName(StrEnum):
     REQUIREMENT_DETERMINED = "requirement_determined"
     REFERRAL_OBTAINED = "referral_obtained"
     DOCUMENTS_ATTACHED = "documents_attached"
+    QUESTIONNAIRE_FILLED = "questionnaire_filled"
     SEND_WITHOUT = "send_without"
     SUBMITTED = "submitted"
     DECIDED = "decided"
@@ -306,8 +317,8 @@ class ResultName(StrEnum):
 _MODELS: dict[ResultName, type[Form]] = {
     ResultName(cls.model_fields["result"].default): cls
     for cls in (
-        CoverageConfirmed, RequirementFound, ReferralFound, DocumentsAttached, SendWithout, Submitted, Decided,
-        StillPending, InformationAsked, NotThere, Resend, InformationGiven, OptionPicked, Told, Filed,
+        CoverageConfirmed, RequirementFound, ReferralFound, DocumentsAttached, QuestionnaireFilled, SendWithout,
+        Submitted, Decided, StillPending, InformationAsked, NotThere, Resend, InformationGiven, OptionPicked, Told, Filed,
         ResponsibilityEntered, VisitArranged, Withdrawn, TimeExtended, Acknowledged,
     )
 }  # fmt: skip
