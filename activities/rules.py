@@ -3,7 +3,7 @@
 from datetime import date
 
 from domain.actions import PinPolicy
-from domain.facts import PolicyMissing, PolicyPinned
+from domain.facts import Fact, HousePinned, PolicyMissing, PolicyPinned
 from domain.order import Order, Patient
 from domain.policy import LineKey, PolicyError, slice_policy
 from runtime.logs import get_logger
@@ -12,8 +12,20 @@ from store.shelf import Shelf
 log = get_logger(__name__)
 
 
-def pin(shelf: Shelf, action: PinPolicy) -> PolicyPinned | PolicyMissing:
-    """Take the slice that decides the order; a payer without rules in effect is a fact too."""
+def pin(shelf: Shelf, action: PinPolicy) -> tuple[Fact, ...]:
+    """Take the slice that decides the order, with the house's rules beside the first payer's.
+
+    A payer without rules in effect is a fact too.
+    """
+    pinned = _payers(shelf, action)
+    if shelf.house is None or action.payer_id != action.order.primary.payer:
+        return (pinned,)
+    source = f"{action.key}/house"
+    house = HousePinned(occurred_at=action.now, by="system:policies", source_id=source, house=shelf.house)
+    return house, pinned
+
+
+def _payers(shelf: Shelf, action: PinPolicy) -> PolicyPinned | PolicyMissing:
     order, policy = action.order, shelf.get(action.payer_id)
     missing = PolicyMissing(
         occurred_at=action.now, by="system:policies", source_id=f"{action.key}/missing", payer=action.payer_id

@@ -43,7 +43,7 @@ class Turns:
             if not pins:
                 return Settled(facts=tuple(facts), plan=settled.plan)
             for action in pins:
-                pinned = pin(self._shelf, action)
-                case, _ = record(case, pinned, turn.now)
-                facts.append(pinned)
+                for pinned in pin(self._shelf, action):
+                    case, _ = record(case, pinned, turn.now)
+                    facts.append(pinned)
         raise PlanError("the rules want to be pinned again and again")

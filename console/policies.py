@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from console.errors import CommandFailed
-from domain.policy import LineKey, LineRequirement, Policy, PolicyError, parse_policy
+from domain.house import HouseRules, parse_rules
+from domain.policy import LineKey, LineRequirement, Policy, PolicyError
 from domain.policy_check import Finding, check_policy
 from domain.policy_rules import DocumentNeed
 from runtime.settings import Settings
@@ -40,16 +41,24 @@ def policy_paths(given: Iterable[Path]) -> list[Path]:
 
 def policies_in(folder: Path) -> dict[str, Policy]:
     """The policies of a folder by payer. Raises `CommandFailed` where one cannot be used."""
-    policies = [read_policy_file(path) for path in policy_paths([folder])]
-    return {policy.payer: policy for policy in policies}
+    found = [read_rules_file(path) for path in policy_paths([folder])]
+    return {policy.payer: policy for policy in found if isinstance(policy, Policy)}
+
+
+def read_rules_file(path: Path) -> Policy | HouseRules:
+    """A payer's policy, or the house's rules. Raises `CommandFailed` with every problem that keeps it from being used."""
+    try:
+        return parse_rules(_yaml(path), name=path.name)
+    except PolicyError as error:
+        raise CommandFailed(str(error)) from None
 
 
 def read_policy_file(path: Path) -> Policy:
-    """One policy. Raises `CommandFailed` with every problem that keeps it from being used."""
-    try:
-        return parse_policy(_yaml(path), name=path.name)
-    except PolicyError as error:
-        raise CommandFailed(str(error)) from None
+    """One payer's policy. Raises `CommandFailed` where it cannot be used, or is the house's rules."""
+    found = read_rules_file(path)
+    if not isinstance(found, Policy):
+        raise CommandFailed(f"{path} has the house's rules, not a payer's.")
+    return found
 
 
 def check_files(settings: Settings, paths: Iterable[Path], on: date) -> list[tuple[Path, list[Finding]]]:
@@ -78,7 +87,7 @@ async def load_files(settings: Settings, database: Database, paths: Iterable[Pat
     if errors:
         raise CommandFailed("Nothing was put in force. Correct first:\n" + "\n".join(errors))
     return [
-        (read_policy_file(path).payer, await release(database, path.read_text(), by=by, at=now)) for path, _ in checked
+        (read_rules_file(path).payer, await release(database, path.read_text(), by=by, at=now)) for path, _ in checked
     ]
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from console.client import api_url
 from console.home import TOKEN_FILE, prepare_home, prepare_secrets, saved_token
 from console.machine import Machine
-from console.policies import policies_in
+from console.policies import policies_in, read_rules_file
 from console.seed import Seed, post_orders
 from console.seed_day import PRACTICE, SOURCE
 from console.steps import Steps
@@ -143,7 +143,7 @@ class _Start:
         with self._steps.step(f"Rules of {len(self._policies)} payers released"):
             now, held = datetime.now(UTC), {one.payer for one in await released(database)}
             for path in sorted(self._settings.policies_dir.glob("*.yaml")):
-                policy = next(one for one in self._policies if one.payer == path.stem)
+                policy = read_rules_file(path)
                 if policy.payer not in held or await by_digest(database, policy.digest) is None:
                     await release(database, path.read_text(), by="vigil up", at=now)
 

@@ -2,7 +2,7 @@
 
 How a span is counted, everywhere in Vigil:
 
-* *minutes* and *hours* are elapsed time, exact through weekends, holidays and changes of daylight saving time.
+* *seconds*, *minutes* and *hours* are elapsed time, exact through weekends, holidays and changes of daylight saving time.
 * *days* are local days. On a calendar of kind `business_days` only open days count; on one of kind `hours` a day is
   24 hours.
 * *business days* are open days: Monday to Friday without the holidays of the United States' federal government (by the
@@ -17,6 +17,8 @@ How a span is counted, everywhere in Vigil:
 """
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -38,12 +40,14 @@ from domain.base import Frozen
 _LAST_SECOND = time(23, 59, 59)
 _LAST_TICK = time(23, 59, 59, 999_999)
 _SATURDAY = 5
-_SPAN = re.compile(r"(?P<amount>\d{1,4}) (?P<unit>minute|hour|day|business day)s?")
+_WEEK = 7
+_SPAN = re.compile(r"(?P<amount>\d{1,4}) (?P<unit>second|minute|hour|day|business day)s?")
 
 
 class Unit(StrEnum):
     """What a span is counted in."""
 
+    SECONDS = "seconds"
     MINUTES = "minutes"
     HOURS = "hours"
     DAYS = "days"
@@ -194,6 +198,8 @@ def _step(day: date, calendar: Calendar, direction: int) -> date:
 def elapsed(span: Span, calendar: Calendar) -> timedelta | None:
     """How much exact time a span is on a calendar, or None where it is counted in local days."""
     match span.unit:
+        case Unit.SECONDS:
+            return timedelta(seconds=span.amount)
         case Unit.MINUTES:
             return timedelta(minutes=span.amount)
         case Unit.HOURS:
@@ -281,6 +287,36 @@ def next_open(instant: datetime, calendar: Calendar) -> datetime:
     if not calendar.is_open(day) or wall.time() >= calendar.closes:
         day = _step(day, calendar, +1)
     return _instant(day, calendar.opens, calendar.zone)
+
+
+@dataclass(frozen=True)
+class Weekly:
+    """Hours that come back every week, in local time: on days counted from Monday, 0; they may reach into the next day."""
+
+    days: frozenset[int]
+    begins: time
+    ends: time
+
+
+def weekly_until(now: datetime, windows: Iterable[Weekly], zone: ZoneInfo) -> datetime | None:
+    """When the weekly hours that `now` lies in are over (UTC), windows that follow one another included; else None."""
+    until = now
+    for _ in range(_WEEK):
+        ends = max((end for window in windows if (end := _ends_of(until, window, zone)) is not None), default=until)
+        if ends <= until:
+            break
+        until = ends
+    return until if until > now else None
+
+
+def _ends_of(now: datetime, window: Weekly, zone: ZoneInfo) -> datetime | None:
+    today = now.astimezone(zone).date()
+    for day in (today, today - timedelta(days=1)):
+        last = day if window.begins < window.ends else day + timedelta(days=1)
+        begins, ends = _instant(day, window.begins, zone), _instant(last, window.ends, zone)
+        if day.weekday() in window.days and begins <= now < ends:
+            return ends
+    return None
 
 
 def quiet_until(now: datetime, begins: time, ends: time, zone: ZoneInfo) -> datetime | None:

@@ -10,12 +10,13 @@ from pydantic import Field
 
 from domain.actions import Action, AnyAction
 from domain.base import Frozen, Instant, Sentence, Stage, Turn
+from domain.calendars import Span
 from domain.case import Case, record
 from domain.clocks import Clock, ClockKind, start
 from domain.clocks import binding as least_slack
 from domain.facts import AnyFact, CaseClosed, Fact, TaskOpened, TaskWithdrawn
 from domain.rules import RULES, WHEN_CANCELLED
-from domain.rules.asking import Ask, Close, Look, Person, Rule, Waiting
+from domain.rules.asking import Ask, Close, Look, Person, Rule, Waiting, later
 from domain.rules.escalation import escalation
 
 REVIEW_AFTER = timedelta(days=30)
@@ -118,10 +119,11 @@ class _Work:
         tasks: dict[str, Person] = {}
         for person in [ask for ask in asked if isinstance(ask, Person)]:
             key, done = _task_key(case, person.key)
-            if done is None or (person.again is not None and done + person.again <= now):
+            again = _again(case, person, done) if done else now
+            if again is not None and again <= now:
                 tasks.setdefault(key, person)
-            elif person.again is not None:
-                asked.append(Look(done + person.again))
+            elif again is not None:
+                asked.append(Look(again))
         return cls(tasks)
 
     def opened(self, case: Case, now: datetime) -> tuple[TaskOpened, ...]:
@@ -142,6 +144,13 @@ class _Work:
         )
 
 
+def _again(case: Case, person: Person, done: datetime) -> datetime | None:
+    """When work that was done is asked for anew; None where it is done for good."""
+    if isinstance(person.again, Span):
+        return later(case, done, person.again)
+    return done if person.again == "at_once" else None
+
+
 def _opening(key: str, person: Person, now: datetime) -> TaskOpened:
     return TaskOpened(
         occurred_at=now,
@@ -153,9 +162,9 @@ def _opening(key: str, person: Person, now: datetime) -> TaskOpened:
         turn=person.turn,
         title=person.title[:_TITLE],
         checklist=tuple(_fitting(person.checklist)),
-        due=max(person.due, now),
-        rule=person.rule,
-        lease_minutes=person.lease_minutes,
+        due=max(person.time.due, now),
+        rule=person.time.rule,
+        lease_minutes=person.time.lease_minutes,
         attempt=person.attempt,
         rail=person.rail[:_RAIL] if person.rail else None,
         cause=person.cause,

@@ -23,8 +23,8 @@ from pydantic import (
 from domain.base import Frozen, Key, Name, Sentence
 from domain.calendars import Calendar, Span, TimeZone, Unit
 from domain.order import Urgency
+from domain.policy_answers import AppealOption, NumberFormats, ProvisionalRule
 from domain.policy_rules import (
-    AppealOption,
     Cadence,
     CalendarSpec,
     CategoryCodes,
@@ -38,9 +38,7 @@ from domain.policy_rules import (
     LineOfBusiness,
     Match,
     Need,
-    NumberFormats,
     PatientMessages,
-    ProvisionalRule,
     Rail,
     Receipt,
     Requirement,
@@ -60,12 +58,29 @@ SLICE_LIMIT = 7680
 _HOLIDAYS_BEHIND, _HOLIDAYS_AHEAD = timedelta(days=31), timedelta(days=400)
 
 
+_REMEDIES = {
+    "extra_forbidden": "is not a field here; correct its name or remove it",
+    "missing": "is missing; add it",
+    "string_type": "must be text; put it in quotes",
+}
+
+
 class PolicyError(ValueError):
     """A policy cannot be used. `problems` are sentences, each naming the file, the field and what to do."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+    @classmethod
+    def of(cls, wrong: ValidationError, name: str) -> "PolicyError":
+        """Say what a file's validation found, a sentence each; `name` is what the file is called."""
+        problems = []
+        for error in wrong.errors(include_url=False, include_input=False):
+            where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+            said = error["msg"].removeprefix("Value error, ")
+            problems.append(f"{name}: {where or 'the file'}: {_REMEDIES.get(error['type'], said)}.")
+        return cls(problems)
 
 
 class LineKey(NamedTuple):
@@ -278,6 +293,8 @@ def _pack(value: Any, shared: list[dict[str, Any]]) -> Any:
     if not isinstance(value, Mapping):
         return value
     packed = {field: _pack(item, shared) for field, item in value.items() if item is not None}
+    if "rail" in packed and "urgencies" in packed:  # a channel, of which most says little
+        packed = {field: item for field, item in packed.items() if item not in ([], {})}
     if packed.keys() >= Evidence.model_fields.keys():
         evidence = {field: packed.pop(field) for field in Evidence.model_fields}
         if evidence not in shared:
@@ -408,13 +425,6 @@ def policy_digest(policy: Policy) -> str:
     return policy.digest
 
 
-_REMEDIES = {
-    "extra_forbidden": "is not a field here; correct its name or remove it",
-    "missing": "is missing; add it",
-    "string_type": "must be text; put it in quotes",
-}
-
-
 def parse_policy(data: object, *, name: str) -> Policy:
     """Read a policy from parsed YAML; `name` is what the file is called in messages.
 
@@ -425,9 +435,4 @@ def parse_policy(data: object, *, name: str) -> Policy:
     try:
         return Policy.model_validate(data)
     except ValidationError as wrong:
-        problems = []
-        for error in wrong.errors(include_url=False, include_input=False):
-            where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
-            said = error["msg"].removeprefix("Value error, ")
-            problems.append(f"{name}: {where or 'the file'}: {_REMEDIES.get(error['type'], said)}.")
-        raise PolicyError(problems) from wrong
+        raise PolicyError.of(wrong, name) from wrong

@@ -1,4 +1,4 @@
-"""The check of a policy file, before it is put in force: what is wrong with it, and what is doubtful.
+"""The check of a file of rules, a payer's or the house's, before it is put in force: what is wrong with it, and what is doubtful.
 
 Beyond what reading it refuses: rules that nobody verified for long, addresses that lead nowhere, days on which no rule or
 two are in effect, and requirements that contradict one another.
@@ -11,8 +11,9 @@ from itertools import pairwise
 from typing import Literal
 
 from domain.base import Frozen
+from domain.house import HouseRules, parse_rules
 from domain.order import Urgency
-from domain.policy import Policy, PolicyError, parse_policy
+from domain.policy import Policy, PolicyError
 from domain.policy_rules import (
     Ages,
     Cadence,
@@ -43,13 +44,22 @@ def check_policy(
 ) -> list[Finding]:
     """Say all that is wrong or doubtful about a policy file on a day. Its URLs may begin with `{placeholder}`."""
     try:
-        policy = parse_policy(data, name=name)
+        policy = parse_rules(data, name=name)
     except PolicyError as wrong:
         return [Finding(level="error", where=name, text=problem) for problem in wrong.problems]
+    if isinstance(policy, HouseRules):
+        return [*_stale(policy, now), *_not_in_effect(policy, now)]
     return [*_stale(policy, now), *_addresses(policy, placeholders), *_gaps(policy, now), *_contradictions(policy)]
 
 
-def _stale(policy: Policy, now: date) -> Iterator[Finding]:
+def _not_in_effect(house: HouseRules, now: date) -> Iterator[Finding]:
+    for section, rule in house.rules():
+        if not rule.effective.covers(now):
+            text = f"not in effect on {now}; the house has one rule of a kind: correct it."
+            yield Finding(level="error", where=f"{section}.{rule.id}", text=text)
+
+
+def _stale(policy: Policy | HouseRules, now: date) -> Iterator[Finding]:
     for section, rule in policy.rules():
         where = f"{section}.{rule.id}"
         if rule.verified_on > now:
@@ -63,7 +73,7 @@ def _stale(policy: Policy, now: date) -> Iterator[Finding]:
 
 def _addresses(policy: Policy, placeholders: frozenset[str]) -> Iterator[Finding]:
     for channel in policy.channels:
-        for field in ("base_url", "token_url"):
+        for field in ("base_url", "token_url", "attachments_url", "crd_url", "dtr_url"):
             url = getattr(channel, field)
             if url is None:
                 continue

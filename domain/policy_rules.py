@@ -4,17 +4,17 @@ Every rule says where it was read (`source`), when that was last verified and fr
 they make a payer's policy and which one decides is `domain/policy.py`. Field by field: `docs/policies.md`.
 """
 
-import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from domain.base import Frozen, Key, Name
-from domain.calendars import Ends, Kind, LocalTime, Span
-from domain.decision import NumberType, Outcome
+from domain.calendars import Ends, Kind, LocalTime, Span, Weekly, weekly_until
+from domain.decision import Outcome
 from domain.order import Urgency
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,40}$")]
@@ -34,18 +34,6 @@ def _ascends(span: str) -> str:
 Codes = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{5}(-[A-Z0-9]{5})?$"), AfterValidator(_ascends)]
 
 
-def _compiles(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as wrong:
-        msg = f"it is not a regular expression ({wrong}); correct it"
-        raise ValueError(msg) from wrong
-    return pattern
-
-
-Pattern = Annotated[str, AfterValidator(_compiles)]
-
-
 class Rail(StrEnum):
     """How a request travels."""
 
@@ -54,6 +42,7 @@ class Rail(StrEnum):
     GATEWAY = "gateway"
     PORTAL = "portal"
     FAX = "fax"
+    DIRECT = "direct"
     PHONE = "phone"
 
 
@@ -65,6 +54,18 @@ class Ability(StrEnum):
     INQUIRE = "inquire"
     CANCEL = "cancel"
     ATTACH = "attach"
+
+
+class Weekday(StrEnum):
+    """The days of the week, Monday first."""
+
+    MONDAY = "monday"
+    TUESDAY = "tuesday"
+    WEDNESDAY = "wednesday"
+    THURSDAY = "thursday"
+    FRIDAY = "friday"
+    SATURDAY = "saturday"
+    SUNDAY = "sunday"
 
 
 class Need(StrEnum):
@@ -99,16 +100,6 @@ class Breach(StrEnum):
     ADVERSE_APPEALABLE = "adverse_appealable"
     DEEMED_EXHAUSTED = "deemed_exhausted"
     DEEMED_APPROVED = "deemed_approved"
-
-
-class AppealKind(StrEnum):
-    """What may be done about a denial."""
-
-    PEER_TO_PEER = "peer_to_peer"
-    RECONSIDERATION = "reconsideration"
-    APPEAL = "appeal"
-    EXTERNAL_REVIEW = "external_review"
-    NEW_REQUEST = "new_request"
 
 
 class WorkKind(StrEnum):
@@ -211,6 +202,19 @@ class CalendarSpec(Frozen):
     ends: Ends = Ends.END_OF_DAY
 
 
+class Maintenance(_Dated):
+    """When a channel is down every week, in the payer's local time; it may reach into the next day."""
+
+    days: tuple[Weekday, ...] = Field(min_length=1)
+    since: LocalTime = Field(alias="from")
+    until: LocalTime
+
+    @property
+    def window(self) -> Weekly:
+        """The window as calendars count it."""
+        return Weekly(frozenset(list(Weekday).index(day) for day in self.days), self.since, self.until)
+
+
 class BreakerRule(Frozen):
     """When a channel counts as out of order: so many failures in a row; and how long until one request tries it again."""
 
@@ -254,6 +258,26 @@ class Channel(Rule):
     attachments_url: str | None = Field(default=None, max_length=300)
     crd_url: str | None = Field(default=None, max_length=300)
     dtr_url: str | None = Field(default=None, max_length=300)
+    search_after: tuple[Span, ...] = Field(
+        default=(), max_length=5, description="When to look for a request whose answer was lost; then a person calls."
+    )
+    rests: dict[Urgency, tuple[Span, ...]] = Field(
+        default={},
+        description="Rests between tries while it is out of reach; after the last the next channel is taken.",
+    )
+    answer_polls: tuple[Span, ...] = Field(
+        default=(), max_length=10, description="Looks after a submission that brought only a receipt."
+    )
+    maintenance: tuple[Maintenance, ...] = Field(default=(), max_length=7)
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether Vigil works it by itself; else people do, with the same contract."""
+        return self.rail in _ELECTRONIC or (self.rail in {Rail.FAX, Rail.DIRECT} and self.base_url is not None)
+
+    def down_until(self, now: datetime, zone: ZoneInfo) -> datetime | None:
+        """When the maintenance that `now` lies in is over (UTC); None outside of it."""
+        return weekly_until(now, [one.window for one in self.maintenance], zone)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -269,6 +293,9 @@ class Channel(Rule):
             msg = f"a channel by {self.rail} needs {', '.join(missing)}; add it"
             raise ValueError(msg)
         return self
+
+
+_ELECTRONIC = frozenset({Rail.PAS, Rail.X12, Rail.GATEWAY})
 
 
 class CategoryCodes(Frozen):
@@ -400,62 +427,9 @@ class PatientMessages(Rule):
     quiet_until: LocalTime
 
 
-class AppealOption(Rule):
-    """What may be done about a denial, how long, how often (`counts`), and by when it is decided."""
-
-    kind: AppealKind
-    urgencies: tuple[Urgency, ...] = tuple(Urgency)
-    window: Span
-    anchor: Literal["notice", "decision"]
-    calendar: Key
-    decided_within: Span | None = None
-    channel: Rail
-    phone: Phone | None = None
-    counts: int = Field(default=1, ge=1, le=9)
-
-
-class ProvisionalRule(Rule):
-    """How long a number given by voice, or for the time being, may stand before it must be written."""
-
-    confirm_within: Span
-    calendar: Key
-
-
 class EligibilityRule(Rule):
     """When coverage is verified again beside the opening of the case."""
 
     before_visit: Span
     calendar: Key
     month_start: bool = True
-
-
-class NumberFormats(Rule):
-    """Which numbers are certification numbers and which only a pend's reference. The examples are tried on loading."""
-
-    certification: Pattern | None = None
-    pend_reference: Pattern | None = None
-    certification_examples: tuple[str, ...] = ()
-    pend_reference_examples: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _examples_read_right(self) -> Self:
-        wanted = {
-            **dict.fromkeys(self.certification_examples, NumberType.CERTIFICATION),
-            **dict.fromkeys(self.pend_reference_examples, NumberType.ADMINISTRATIVE),
-        }
-        for example, kind in wanted.items():
-            if self.read(example) is not kind:
-                msg = f"the example {example} is not read as {kind}; correct the patterns or the example"
-                raise ValueError(msg)
-        return self
-
-    def read(self, number: str) -> NumberType | None:
-        """Say what a number looks like; None where it fits no format and a person must confirm it.
-
-        One that fits both is a pend's reference (`administrative`): unknown is never approved.
-        """
-        if self.pend_reference and re.fullmatch(self.pend_reference, number.strip()):
-            return NumberType.ADMINISTRATIVE
-        if self.certification and re.fullmatch(self.certification, number.strip()):
-            return NumberType.CERTIFICATION
-        return None

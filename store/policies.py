@@ -1,4 +1,4 @@
-"""Payers' rules as PostgreSQL distributes them: documents under their content's address, and which one is in force.
+"""Payers' rules and the house's as PostgreSQL distributes them: by their content's address, and which one is in force.
 
 Nothing is ever removed: a case that was decided by an older policy can still be explained by it.
 """
@@ -8,7 +8,8 @@ from datetime import datetime
 import yaml
 
 from domain.base import Frozen, Instant
-from domain.policy import Policy, PolicyError, parse_policy, policy_digest
+from domain.house import HouseRules, parse_rules
+from domain.policy import Policy, PolicyError
 from store.database import Connection, Database
 
 
@@ -22,18 +23,21 @@ class Released(Frozen):
     released_by: str
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> Policy | HouseRules:
         """The rules that the text says. Raises `PolicyError` where this release cannot read them."""
         return read_policy(self.text, name=self.payer)
 
 
-def read_policy(text: str, *, name: str) -> Policy:
-    """The policy that a YAML text says; `name` is what it is called in messages. Raises `PolicyError`."""
+def read_policy(text: str, *, name: str) -> Policy | HouseRules:
+    """The rules that a YAML text says, a payer's or the house's; `name` is what it is called in messages.
+
+    Raises `PolicyError`.
+    """
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as wrong:
         raise PolicyError([f"{name}: the file is not YAML ({wrong}); correct it"]) from None
-    return parse_policy(data, name=name)
+    return parse_rules(data, name=name)
 
 
 async def release(db: Database, text: str, *, by: str, at: datetime) -> str:
@@ -42,7 +46,7 @@ async def release(db: Database, text: str, *, by: str, at: datetime) -> str:
     Raises `PolicyError` for a text that is no policy, `StoreAway`.
     """
     policy = read_policy(text, name="policy")
-    digest = policy_digest(policy)
+    digest = policy.digest
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", policy.payer)
         if await _in_force(connection, policy.payer) == digest:

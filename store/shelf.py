@@ -11,10 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from domain.base import Frozen
+from domain.house import HOUSE, HouseRules
 from domain.policy import Policy, PolicyError
 from store.database import Database
 from store.errors import StoreAway
 from store.policies import Released, read_policy, released
+
+Rules = Policy | HouseRules
+"""What a file of `policies/` says."""
 
 
 class Source(StrEnum):
@@ -42,22 +46,29 @@ class Shelf:
     `folder` holds the files (`*.yaml`) that serve where PostgreSQL is away and nothing is held.
     """
 
-    def __init__(self, policies: Iterable[Policy] = (), *, folder: Path | None = None) -> None:
+    def __init__(self, policies: Iterable[Rules] = (), *, folder: Path | None = None) -> None:
         self._folder = folder
         self._digests: Mapping[str, str] = {}
         self._asked: float | None = None
         self._asking = asyncio.Lock()
-        self._policies: Mapping[str, Policy] = MappingProxyType({})
+        self._rules: Mapping[str, Rules] = MappingProxyType({})
         self.replace(policies)
 
-    def replace(self, policies: Iterable[Policy]) -> None:
+    def replace(self, policies: Iterable[Rules]) -> None:
         """Put these policies in the place of those that were held."""
-        self._policies = MappingProxyType({policy.payer: policy for policy in policies})
+        self._rules = MappingProxyType({policy.payer: policy for policy in policies})
         self._digests = {}
 
     def get(self, payer: str) -> Policy | None:
         """The payer's policy, if one is held."""
-        return self._policies.get(payer)
+        held = self._rules.get(payer)
+        return held if isinstance(held, Policy) else None
+
+    @property
+    def house(self) -> HouseRules | None:
+        """The house's rules, if they are held."""
+        held = self._rules.get(HOUSE)
+        return held if isinstance(held, HouseRules) else None
 
     def names(self) -> Mapping[str, str]:
         """What others call each payer (its name, its identifiers), in lower case, and the payer's id."""
@@ -71,8 +82,8 @@ class Shelf:
 
     @property
     def policies(self) -> tuple[Policy, ...]:
-        """All that are held, by payer's id."""
-        return tuple(self._policies[payer] for payer in sorted(self._policies))
+        """All payers' that are held, by their ids."""
+        return tuple(policy for payer in sorted(self._rules) if (policy := self.get(payer)) is not None)
 
     async def refresh(self, db: Database, *, every: float = 0.0) -> Refreshed:
         """Take the policies in force; `every`: ask PostgreSQL only where that was not done for so many seconds.
@@ -86,20 +97,18 @@ class Shelf:
             try:
                 found = await released(db)
             except StoreAway:
-                refreshed = (
-                    Refreshed(source=Source.HELD) if self._policies else await asyncio.to_thread(self._from_files)
-                )
+                refreshed = Refreshed(source=Source.HELD) if self._rules else await asyncio.to_thread(self._from_files)
             else:
                 refreshed = await asyncio.to_thread(self._take, found) if found else Refreshed(source=Source.HELD)
             self._asked = now
             return refreshed
 
     def _take(self, found: Iterable[Released]) -> Refreshed:
-        policies: dict[str, Policy] = {}
+        policies: dict[str, Rules] = {}
         digests: dict[str, str] = {}
         unreadable: list[str] = []
         for one in found:
-            held = self._policies.get(one.payer)
+            held = self._rules.get(one.payer)
             if held is not None and self._digests.get(one.payer) == one.digest:
                 policies[one.payer], digests[one.payer] = held, one.digest
                 continue
@@ -109,11 +118,11 @@ class Shelf:
                 unreadable.append(one.payer)
                 if held is not None:
                     policies[one.payer] = held
-        self._policies, self._digests = MappingProxyType(policies), digests
+        self._rules, self._digests = MappingProxyType(policies), digests
         return Refreshed(source=Source.RELEASED, unreadable=tuple(unreadable))
 
     def _from_files(self) -> Refreshed:
-        policies: list[Policy] = []
+        policies: list[Rules] = []
         unreadable: list[str] = []
         for path in sorted(self._folder.glob("*.yaml")) if self._folder else ():
             try:

@@ -21,6 +21,7 @@ from domain.facts import (
     DocumentsGathered,
     Fact,
     Failure,
+    HousePinned,
     OrderReceived,
     PolicyPinned,
     Receipt,
@@ -28,6 +29,7 @@ from domain.facts import (
     TaskCompleted,
     TaskOpened,
 )
+from domain.house import HOUSE, HouseRules, parse_house
 from domain.keeping import Keeping
 from domain.order import DocumentRef, Order
 from domain.plan import Plan, settle
@@ -46,8 +48,16 @@ def policy(payer: str) -> Policy:
     return parse_policy(yaml.safe_load(path.read_text()), name=path.name)
 
 
-def policies() -> tuple[Policy, ...]:
-    return tuple(policy(path.stem) for path in sorted((ROOT / "policies").glob("*.yaml")))
+def policies() -> tuple[Policy | HouseRules, ...]:
+    """All that is released: the payers' rules, and the house's."""
+    payers = [path.stem for path in sorted((ROOT / "policies").glob("*.yaml")) if path.stem != HOUSE]
+    return (*(policy(payer) for payer in payers), house())
+
+
+@cache
+def house() -> HouseRules:
+    path = ROOT / "policies" / "house.yaml"
+    return parse_house(yaml.safe_load(path.read_text()), name=path.name)
 
 
 def document(kind: str, dated: date | None = date(2026, 11, 20), content: str = "") -> DocumentRef:
@@ -157,6 +167,10 @@ def pinned(ordered: Order, now: datetime = MONDAY) -> Fact:
     return said(PolicyPinned, "pinned", now, payer=ordered.primary.payer, policy=cut(ordered))
 
 
+def housed(now: datetime = MONDAY) -> Fact:
+    return said(HousePinned, "housed", now, house=house())
+
+
 def covered(now: datetime = MONDAY, status: CoverageStatus = CoverageStatus.ACTIVE) -> Fact:
     return said(
         CoverageVerified, "covered", now, rank=1, status=status, plan_name="Gold", benefits=Benefits(copay_cents=4000)
@@ -235,7 +249,7 @@ def at(case: Case, now: datetime) -> tuple[Case, Plan]:
 
 def known(ordered: Order, *more: Fact, now: datetime = MONDAY) -> Case:
     """A case whose rules and insurance are known, and what happened since."""
-    case, _ = at(with_facts(case_of(ordered, now), [pinned(ordered, now), covered(now)], now), now)
+    case, _ = at(with_facts(case_of(ordered, now), [housed(now), pinned(ordered, now), covered(now)], now), now)
     return with_facts(case, more, now)
 
 

@@ -24,8 +24,9 @@ from domain.policy import (
     policy_digest,
     slice_policy,
 )
+from domain.policy_answers import AppealKind
 from domain.policy_check import check_policy
-from domain.policy_rules import AppealKind, Breach, InformationEffect, Need, Rail, WhoAsks, WorkKind
+from domain.policy_rules import Breach, InformationEffect, Need, Rail, WhoAsks, WorkKind
 
 FOLDER = Path(__file__).parent.parent / "policies"
 PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf")

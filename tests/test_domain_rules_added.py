@@ -1,13 +1,13 @@
 """The example of `docs/rules.md` works as it stands there: one file and one line."""
 
 import re
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from domain.calendars import subtract
 from domain.plan import settle
 from domain.rules import RULES
-from tests.builders import MONDAY, ROOT, VISIT, answered, done, known, order, submitted, task, with_facts, work
+from tests.builders import MONDAY, ROOT, VISIT, answered, cut, done, known, order, submitted, task, with_facts, work
 
 
 def rule_of_the_page() -> Any:
@@ -18,7 +18,7 @@ def rule_of_the_page() -> Any:
     return names["interpreter"]
 
 
-def test_the_rule_of_the_page_asks_once_a_week_before_the_visit() -> None:
+def test_the_rule_of_the_page_asks_once_when_the_visit_is_to_be_watched() -> None:
     rules = (*RULES, rule_of_the_page())
     patient = {**order().patient.model_dump(), "language": "es"}
     ordered = type(order()).model_validate({**order().model_dump(), "patient": patient})
@@ -26,10 +26,12 @@ def test_the_rule_of_the_page_asks_once_a_week_before_the_visit() -> None:
     early, settled = settle(case, MONDAY, rules)
     assert "review" not in work(early)
     assert settled.plan.wake_at is not None
-    week_before = VISIT - timedelta(days=7)
-    asked, _ = settle(case, week_before, rules)
+    rules_of = cut(ordered)
+    before = subtract(VISIT, rules_of.visit.watch_from, rules_of.calendar(rules_of.visit.calendar))
+    assert before > MONDAY
+    asked, _ = settle(case, before, rules)
     assert task(asked, "review").title == "Book an interpreter for the visit."
-    booked, _ = settle(with_facts(asked, [done(task(asked, "review"), week_before)], week_before), week_before, rules)
+    booked, _ = settle(with_facts(asked, [done(task(asked, "review"), before)], before), before, rules)
     assert "review" not in work(booked)
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain.base import Stage, Turn
+from domain.calendars import add
 from domain.decision import AnswerError
 from domain.facts import (
     AnswerNotUnderstood,
@@ -22,9 +23,8 @@ from domain.facts import (
     RequirementDetermined,
     StatusInquired,
 )
-from domain.order import Order, Urgency
+from domain.order import Order
 from domain.refusal import refuse
-from domain.rules.asking import REST
 from tests.builders import (
     MONDAY,
     VISIT,
@@ -33,9 +33,12 @@ from tests.builders import (
     at,
     case_of,
     covered,
+    cut,
     document,
     doing,
     done,
+    house,
+    housed,
     known,
     order,
     pinned,
@@ -76,7 +79,9 @@ def test_a_code_that_no_rule_names_is_a_persons_question() -> None:
 
 def test_a_payer_without_rules_is_asked_by_phone_and_followed_up_by_the_houses_rhythm() -> None:
     ordered = order(payer="plan-unknown")
-    case = with_facts(case_of(ordered), [said(PolicyMissing, "none", payer="plan-unknown"), covered()], MONDAY)
+    case = with_facts(
+        case_of(ordered), [housed(), said(PolicyMissing, "none", payer="plan-unknown"), covered()], MONDAY
+    )
     case, _ = at(case, MONDAY)
     assert "determine_requirement" in work(case)
     needs = ({"line": 1, "authorization": "required", "rule": "payer: Dana"},)
@@ -85,7 +90,7 @@ def test_a_payer_without_rules_is_asked_by_phone_and_followed_up_by_the_houses_r
     assert task(case, "submit_request").rail == "phone"
     case, plan = at(with_facts(case, [submitted().model_copy(update={"rail": "phone"})], MONDAY), MONDAY)
     assert plan.turn is Turn.PAYER
-    assert any(clock.rule == "vigil/follow-up" for clock in plan.clocks)
+    assert any(clock.rule == house().follow_up.id for clock in plan.clocks)
     wednesday = MONDAY + timedelta(days=3)
     case, _ = at(case, wednesday)
     assert "check_status" in work(case)
@@ -251,14 +256,13 @@ def test_a_success_that_says_nothing_is_as_doubtful_as_a_lost_answer() -> None:
 
 def test_a_payer_out_of_reach_is_tried_five_times_more_then_people_take_the_next_channel() -> None:
     hands, now = Hands(known(order())), MONDAY
-    for rest in (*REST[Urgency.ROUTINE], None):
+    for rest in (*house().rests.routine, None):
         assert "submit_request" in doing(hands.turn(now))
         hands.fail("submit_request", Failure.EXHAUSTED)
         plan = hands.turn()
         if rest is not None:
             assert "cannot be reached" in plan.why
-            assert plan.wake_at == now + rest
-            now += rest
+            assert plan.wake_at == (now := add(now, rest, cut(order()).calendar("around_the_clock")))
     assert task(hands.case, "submit_request").rail == "portal"
     assert plan.turn is Turn.STAFF
 

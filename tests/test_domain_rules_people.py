@@ -37,6 +37,8 @@ from tests.builders import (
     covered,
     doing,
     done,
+    house,
+    housed,
     known,
     order,
     pinned,
@@ -343,11 +345,11 @@ def test_an_order_that_changed_under_its_request_is_compared_and_not_ready_until
 
 def test_the_houses_cut_off_warns_also_where_nobody_has_written_down_rules() -> None:
     ordered = order(payer="plan-unknown")
-    case = with_facts(case_of(ordered), [covered()], MONDAY)
+    case = with_facts(case_of(ordered), [housed(), covered()], MONDAY)
     hands = Hands(case)
     hands.turn()
     hands.fail("pin_policy", Failure.REFUSED)
     plan = hands.turn()
-    assert any(c.kind is ClockKind.VISIT_CUT_OFF and c.rule == "vigil/visit" for c in plan.clocks)
+    assert any(c.kind is ClockKind.VISIT_CUT_OFF and c.rule == house().visits.id for c in plan.clocks)
     hands.turn(VISIT - timedelta(days=1))
     assert "visit_at_risk" in work(hands.case)

@@ -28,6 +28,7 @@ from domain.facts import (
     Fact,
     FactRetracted,
     Failure,
+    HousePinned,
     InformationSent,
     NewAttemptOrdered,
     NoteAdded,
@@ -53,11 +54,11 @@ from domain.facts import (
 from domain.keeping import Keeping
 from domain.order import Appointment, AppointmentStatus, Order
 from domain.plan import Plan, settle
-from domain.policy import PolicyError, PolicySlice, slice_policy
+from domain.policy import Policy, PolicyError, PolicySlice, slice_policy
 from domain.refusal import refuse_all
 from domain.results import read_result
 from domain.work import WrongResult, claim, complete, forms_of
-from tests.builders import CASE_ID, MONDAY, case_of, document, order, policies
+from tests.builders import CASE_ID, MONDAY, case_of, document, house, order, policies
 
 PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf", "plan-without-rules")
 SERVICES = (
@@ -81,7 +82,7 @@ Step = tuple[str, int]
 
 @cache
 def _cut(payer: str, on: date, urgency: str, lines: tuple[Any, ...]) -> PolicySlice | None:
-    found = next((policy for policy in policies() if policy.payer == payer), None)
+    found = next((one for one in policies() if isinstance(one, Policy) and one.payer == payer), None)
     try:
         return slice_policy(found, on=on, urgency=urgency, lines=lines) if found else None
     except PolicyError:
@@ -205,8 +206,14 @@ def right_facts(world: World, action: Action, outcome: Outcome = Outcome.APPROVE
             first = min(line.service_from for line in asked.lines)
             found = _cut(given.payer_id, first, asked.urgency.value, line_keys(asked))
             if found is None:
-                return [PolicyMissing(**head("none"), payer=given.payer_id)]
-            return [PolicyPinned(**head("pinned"), payer=given.payer_id, policy=found)]
+                return [
+                    HousePinned(**head("house"), house=house()),
+                    PolicyMissing(**head("none"), payer=given.payer_id),
+                ]
+            return [
+                HousePinned(**head("house"), house=house()),
+                PolicyPinned(**head("pinned"), payer=given.payer_id, policy=found),
+            ]
         case "verify_coverage":
             benefits = {"copay_cents": 4000}
             status = CoverageStatus.ACTIVE

@@ -9,6 +9,7 @@ from pydantic import Field
 from domain.base import Frozen, Key
 from domain.decision import AnswerError, Reason
 from domain.facts.envelope import Fact, Reference
+from domain.house import HouseRules
 from domain.order import DocumentRef
 from domain.policy import PolicySlice
 from domain.policy_rules import WhoAsks
@@ -20,6 +21,13 @@ class PolicyPinned(Fact):
     kind: Literal["policy_pinned"] = "policy_pinned"
     payer: Key
     policy: PolicySlice
+
+
+class HousePinned(Fact):
+    """The house's rules, as released at that moment: what holds where no payer's rule speaks."""
+
+    kind: Literal["house_pinned"] = "house_pinned"
+    house: HouseRules
 
 
 class PolicyMissing(Fact):

@@ -6,21 +6,22 @@ out what is new.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal, TypedDict
 
 from domain.actions import Action
 from domain.base import Stage, Turn
-from domain.calendars import Calendar, Kind, Span, Unit, add
+from domain.calendars import Calendar, Ends, Kind, Span, add, shift
 from domain.case import Case
 from domain.clocks import Clock
 from domain.facts import ActionEnded, Fact, Failure, TaskKind
-from domain.order import DocumentRef, Urgency
+from domain.order import DocumentRef
 from domain.policy import PolicySlice
 from domain.policy_rules import WorkKind
+from domain.rules.hooks import question
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,15 @@ class Close:
 
 
 @dataclass(frozen=True)
+class Allowance:
+    """How much time people have for a task, by which rule, and how long a claim of it holds without a result."""
+
+    due: datetime
+    rule: str
+    lease_minutes: int
+
+
+@dataclass(frozen=True)
 class Person:
     """Work for a person, wanted as long as the rule yields it."""
 
@@ -57,16 +67,14 @@ class Person:
     stage: Stage
     turn: Turn
     title: str
-    due: datetime
-    rule: str
+    time: Allowance
     checklist: tuple[str, ...] = ()
-    lease_minutes: int = 60
     track: str | None = None
     attempt: int | None = None
     rail: str | None = None
     cause: str = ""
     raw: DocumentRef | None = None
-    again: timedelta | None = timedelta()
+    again: Span | Literal["at_once"] | None = "at_once"
     """How long after it was done it is asked for anew, if the rule still yields it. None: done once, done for good."""
 
 
@@ -99,15 +107,6 @@ class EffortState(StrEnum):
     GAVE_UP = "gave_up"
 
 
-_MINUTES = {
-    Urgency.ROUTINE: (5, 15, 60, 240, 480),
-    Urgency.URGENT: (5, 15, 30, 60),
-    Urgency.STAT: (2, 5, 10),
-}
-REST = {urgency: tuple(timedelta(minutes=m) for m in minutes) for urgency, minutes in _MINUTES.items()}
-"""How long Vigil rests between its own tries at something out of reach; then a person is asked."""
-
-
 @dataclass(frozen=True)
 class Effort:
     """All tries at one cause."""
@@ -124,8 +123,8 @@ class Effort:
         return self.state not in {EffortState.DUE, EffortState.IN_FLIGHT, EffortState.RESTING}
 
 
-def effort(case: Case, now: datetime, cause: str) -> Effort:
-    """Where the tries at a cause stand."""
+def effort(case: Case, now: datetime, cause: str, rests: Sequence[Span] | None = None) -> Effort:
+    """Where the tries at a cause stand, with these rests between tries that reach nobody; the house's unless given."""
     tries = case.actions.get(cause, ())
     key = f"{cause}/{len(tries) + 1}"
     if not tries:
@@ -141,17 +140,19 @@ def effort(case: Case, now: datetime, cause: str) -> Effort:
         case Failure.AMBIGUOUS:
             return Effort(EffortState.AMBIGUOUS, key, ended=ended)
         case Failure.EXHAUSTED:
-            rests = REST[case.order.urgency]
+            rests = case.house.rests.of(case.order.urgency) if rests is None else rests
             if len(tries) > len(rests):
                 return Effort(EffortState.GAVE_UP, key, ended=ended)
-            again = (ended.recorded_at or ended.occurred_at) + rests[len(tries) - 1]
+            again = later(case, ended.recorded_at or ended.occurred_at, rests[len(tries) - 1])
             state = EffortState.DUE if again <= now else EffortState.RESTING
             return Effort(state, key, again_at=again, ended=ended)
 
 
-def pursue(case: Case, now: datetime, cause: str, make: Callable[[str], Action]) -> Asks:
+def pursue(
+    case: Case, now: datetime, cause: str, make: Callable[[str], Action], rests: Sequence[Span] | None = None
+) -> Asks:
     """Begin the action when it is due, or look again when the rest is over."""
-    standing = effort(case, now, cause)
+    standing = effort(case, now, cause, rests)
     if standing.state is EffortState.DUE:
         yield make(standing.key)
     elif standing.state is EffortState.RESTING and standing.again_at:
@@ -166,21 +167,8 @@ def pin_cause(case: Case, payer: str) -> str:
 def awaits_rules(case: Case, now: datetime, payer: str) -> bool:
     """Whether a payer's rules are still being looked up, so that nothing should be decided without them."""
     known = payer in case.policies or payer in case.without_policy
-    return (not known and not effort(case, now, pin_cause(case, payer)).failed) or asks_payer(case, payer)
-
-
-def hook_cause(case: Case, hook: str) -> str:
-    """The cause under which the payer's own rules are asked (CRD) about the order as it reads now."""
-    return f"ask_requirement/{case.order.primary.rank}/{hook}/{case.asking_fact.ref}"
-
-
-def asks_payer(case: Case, payer: str) -> bool:
-    """Whether the payer's own rules are being asked (CRD, order-sign): once, and a failure leaves ours to decide."""
-    policy = case.policies.get(payer)
-    if policy is None or payer != case.order.primary.payer or not any(c.crd_url for c in policy.channels):
-        return False
-    tries = case.actions.get(hook_cause(case, "order-sign"), ())
-    return not tries or tries[-1].ended is None
+    is_asked = payer == case.order.primary.payer and question(case) is not None
+    return is_asked or (not known and not effort(case, now, pin_cause(case, payer)).failed)
 
 
 def finished(case: Case, key: str) -> datetime | None:
@@ -199,25 +187,16 @@ def short(name: str) -> str:
 
 
 _SHORT = 32
-_HOUSE_SPANS = {
-    Urgency.ROUTINE: Span(amount=1, unit=Unit.BUSINESS_DAYS),
-    Urgency.URGENT: Span(amount=4, unit=Unit.HOURS),
-    Urgency.STAT: Span(amount=1, unit=Unit.HOURS),
-}
+
+
+def later(case: Case, moment: datetime, span: Span) -> datetime:
+    """A moment later by a rest of the house: every day counts, and ends at the same time of day."""
+    return shift(moment, span, Calendar(time_zone=case.time_zone, ends=Ends.SAME_TIME))
 
 
 def practice_calendar(case: Case) -> Calendar:
     """The practice's own working days."""
     return Calendar(kind=Kind.BUSINESS_DAYS, time_zone=case.time_zone)
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """How much time people have for a task, and by which rule."""
-
-    due: datetime
-    rule: str
-    lease_minutes: int = 60
 
 
 def allow(case: Case, now: datetime, policy: PolicySlice | None, kind: WorkKind) -> Allowance:
@@ -227,4 +206,7 @@ def allow(case: Case, now: datetime, policy: PolicySlice | None, kind: WorkKind)
     if policy and rule:
         span: Span = getattr(rule.due, urgency.value)
         return Allowance(add(now, span, policy.calendar(rule.calendar)), rule.id, rule.lease_minutes)
-    return Allowance(add(now, _HOUSE_SPANS[urgency], practice_calendar(case)), "vigil/task-due")
+    house = case.house.tasks
+    return Allowance(
+        add(now, getattr(house.due, urgency.value), practice_calendar(case)), house.id, house.lease_minutes
+    )

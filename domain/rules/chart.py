@@ -52,9 +52,7 @@ def chart(case: Case, now: datetime) -> Asks:
             turn=Turn.STAFF,
             title=f"File in the chart, as Vigil may not: {entry.title}",
             checklist=entry.lines[:20],
-            due=time.due,
-            rule=time.rule,
-            lease_minutes=time.lease_minutes,
+            time=time,
             cause=entry.cause,
         )
 

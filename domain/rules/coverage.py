@@ -86,9 +86,7 @@ def _person(
             "Call the payer's provider services, or the patient.",
             "Record what you learned, or correct the order's coverage.",
         ),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         cause=verified.ref if verified else "",
         raw=verified.raw if verified else None,
     )

@@ -1,5 +1,6 @@
 """Duty: act on what the payer decided: a denial's options, an approval that differs, what only a person can read."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from domain.actions import NotifyProvider
@@ -10,7 +11,8 @@ from domain.clocks import ClockKind, start
 from domain.decision import LineDecision, Outcome
 from domain.facts import DecisionReceived, TaskKind
 from domain.policy import PolicySlice
-from domain.policy_rules import AppealOption, WorkKind
+from domain.policy_answers import AppealOption
+from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Person, allow, common, effort, pursue
 from domain.rules.submission import read_answer, shown_code
 from domain.track import DIFFERING, Track
@@ -83,9 +85,7 @@ def _read(case: Case, now: datetime, track: Track, policy: PolicySlice | None, a
             f"Provider services: {policy.contacts.provider_services}" if policy else "Call the payer.",
             "Nothing counts as approved until a person has recorded a decision.",
         ),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         track=track.key,
         attempt=answer.attempt,
         rail=answer.rail,
@@ -121,9 +121,7 @@ def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None,
             turn=Turn.PROVIDER,
             title="The request was denied. Choose how to go on, with the ordering provider.",
             checklist=(*windows, *_reasons(track))[:20],
-            due=min([time.due, *(due for _, due in options)]),
-            rule=time.rule,
-            lease_minutes=time.lease_minutes,
+            time=replace(time, due=min([time.due, *(due for _, due in options)])),
             track=track.key,
             attempt=answer.attempt,
             rail=answer.rail,
@@ -131,7 +129,9 @@ def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None,
             raw=answer.raw,
         )
     else:
-        deadline = next((due for option, due in options if option.kind == chosen.option), time.due)
+        window = next(
+            ((option.id, due) for option, due in options if option.kind == chosen.option), (time.rule, time.due)
+        )
         yield Person(
             key=f"pursue/{track.key}/{chosen.ref}",
             kind=TaskKind.REVIEW,
@@ -139,9 +139,7 @@ def _denied(case: Case, now: datetime, track: Track, policy: PolicySlice | None,
             turn=Turn.PROVIDER,
             title=f"Carry out the {chosen.option.replace('_', ' ')} and record what the payer decides.",
             checklist=(*windows, *_reasons(track))[:20],
-            due=deadline,
-            rule=next((option.id for option, _ in options if option.kind == chosen.option), time.rule),
-            lease_minutes=time.lease_minutes,
+            time=replace(time, rule=window[0], due=window[1]),
             track=track.key,
             attempt=answer.attempt,
             rail=answer.rail,
@@ -202,9 +200,7 @@ def _ended(case: Case, now: datetime, track: Track, policy: PolicySlice | None) 
         turn=Turn.STAFF,
         title="The request ended at the payer without a decision. Order it sent anew, or cancel the order.",
         checklist=("Find out why it was closed, and whether the provider agreed to that.",),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         track=track.key,
         attempt=track.attempt.number,
         rail=last.rail,
@@ -227,9 +223,7 @@ def _out_of_dates(
         turn=Turn.STAFF,
         title=f"The visit is outside of the dates that the payer approved (line {lines}). Have them extended, or move it.",
         checklist=("Ask the payer to extend the dates, or order the request sent anew, or move the visit.",),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         track=track.key,
         attempt=answer.attempt,
         rail=answer.rail,
@@ -254,9 +248,7 @@ def _compare(
         turn=Turn.STAFF,
         title="The payer approved something else than was asked. Compare, and accept it or ask for the rest.",
         checklist=tuple(_difference(case, number, d) for number in lines if (d := track.decision(number))),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         track=track.key,
         attempt=answer.attempt,
         rail=answer.rail,
@@ -308,9 +300,7 @@ def _tell_provider(case: Case, now: datetime, policy: PolicySlice | None, answer
             stage=Stage.DENIED,
             turn=Turn.STAFF,
             title="Tell the ordering provider that the request was denied, with the reasons and the options.",
-            due=time.due,
-            rule=time.rule,
-            lease_minutes=time.lease_minutes,
+            time=time,
             track=answer.track,
             cause=answer.ref,
         )

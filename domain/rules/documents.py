@@ -11,6 +11,7 @@ from domain.order import DocumentRef
 from domain.policy import PolicySlice
 from domain.policy_rules import DocumentNeed, WorkKind
 from domain.rules.asking import Asks, Person, Waiting, allow, awaits_rules, common, effort, pursue
+from domain.rules.questionnaire import RESPONSE, waits_for_form
 from domain.track import Track
 
 
@@ -18,7 +19,7 @@ def documents(case: Case, now: datetime) -> Asks:
     """Search the chart once for what is wanted; what is missing then is a person's task."""
     for key in sorted(case.tracks):
         track = case.tracks[key]
-        missing = missing_documents(case, track)
+        missing = _missing(case, track)
         if not missing or track.attempt.reached_payer or awaits_rules(case, now, track.requirement.payer):
             continue
         policy = case.policies.get(track.requirement.payer)
@@ -46,16 +47,21 @@ def documents(case: Case, now: datetime) -> Asks:
                     "Ask the ordering provider's team for it; a note must be signed.",
                     "Attach it, or complete the task to send the request without it.",
                 ),
-                due=time.due,
-                rule=time.rule,
-                lease_minutes=time.lease_minutes,
+                time=time,
                 track=key,
                 cause=track.requirement.ref,
             )
 
 
 def missing_documents(case: Case, track: Track) -> tuple[str, ...]:
-    """Kinds that the payer wants with the request, that are not there fresh and signed, and that nobody waived."""
+    """Kinds that the payer wants with the request, that are not there fresh and signed, and that nobody waived.
+
+    The payer's forms are among them: `questionnaire.py` has them filled in.
+    """
+    return (*_missing(case, track), *((RESPONSE,) if waits_for_form(case, track) else ()))
+
+
+def _missing(case: Case, track: Track) -> tuple[str, ...]:
     if not track.lines_required:
         return ()
     waived = any(

@@ -1,7 +1,8 @@
 """Duty: no deadline passes unseen. A breach is kept as evidence, and what is overdue goes one rung up, acknowledged."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
 from domain.base import Stage, Turn
 from domain.case import Case
@@ -9,11 +10,6 @@ from domain.clocks import Clock, breached
 from domain.facts import ClockBreached, TaskKind
 from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Person, allow, short
-
-RUNGS = ("the lead", "the manager", "the practice's management")
-"""Whom an unmet obligation goes to, one after the other, when the one before did not act in time."""
-REMIND = timedelta(days=7)
-"""When somebody who acted on a broken obligation is asked again, if it is still broken."""
 
 
 def escalation(case: Case, now: datetime, clocks: Sequence[Clock]) -> Asks:
@@ -42,9 +38,10 @@ _OF_A_RUNG = "task_due/escalation/"
 
 def _task(case: Case, now: datetime, clock: Clock, breach: ClockBreached) -> Person:
     """The task of the rung that is reached: the next one where the one before let its own time pass."""
+    rule = case.house.escalation
     rung = sum(
         any(key.startswith(f"{_OF_A_RUNG}{breach.ref}/{number}") for key in case.breached)
-        for number in range(1, len(RUNGS))
+        for number in range(1, len(rule.rungs))
     )
     policy = case.policies.get(case.order.primary.payer)
     time = allow(case, now, policy, WorkKind.REVIEW)
@@ -54,11 +51,9 @@ def _task(case: Case, now: datetime, clock: Clock, breach: ClockBreached) -> Per
         kind=TaskKind.ESCALATION,
         stage=Stage.DECISION,
         turn=Turn.STAFF,
-        title=f"For {RUNGS[rung]}: a deadline passed ({what}, rule {clock.rule}). Act on it and say how.",
-        due=time.due,
-        rule=clock.rule,
-        lease_minutes=time.lease_minutes,
+        title=f"For {rule.rungs[rung]}: a deadline passed ({what}, rule {clock.rule}). Act on it and say how.",
+        time=replace(time, rule=clock.rule),
         track=clock.track,
         cause=breach.ref,
-        again=REMIND,
+        again=rule.remind,
     )

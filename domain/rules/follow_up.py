@@ -1,7 +1,7 @@
 """Duty: follow up what is pending, on the payer's calendar, and send what the payer asks for."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from domain.actions import InquireStatus
 from domain.base import Stage, Turn
@@ -9,7 +9,6 @@ from domain.calendars import Calendar, Span, add
 from domain.case import Case
 from domain.clocks import Clock, ClockKind, extend, pause, restart, resume, start
 from domain.facts import DecisionReceived, TaskKind
-from domain.order import Urgency
 from domain.policy import PolicySlice
 from domain.policy_rules import InformationEffect, Rail, WorkKind
 from domain.rules.asking import (
@@ -22,20 +21,12 @@ from domain.rules.asking import (
     common,
     effort,
     finished,
+    later,
     practice_calendar,
     pursue,
 )
 from domain.rules.submission import AUTOMATIC, find_request, request_of
 from domain.track import Attempt, Track
-
-HOUSE_RHYTHM = {
-    Urgency.ROUTINE: (Span.parse("2 business days"), Span.parse("10 business days")),
-    Urgency.URGENT: (Span.parse("1 business day"), Span.parse("2 business days")),
-    Urgency.STAT: (Span.parse("4 hours"), Span.parse("12 hours")),
-}
-"""How often to ask a payer whose rules nobody has written down, and after which silence to escalate."""
-CLAIM_REST = timedelta(minutes=10)
-"""At most one inquiry in this time because of callbacks that could not be verified."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +71,9 @@ def follow_up(case: Case, now: datetime) -> Asks:
 
 def _rhythm(case: Case, policy: PolicySlice | None, payer: str) -> _Rhythm:
     if policy is None:
-        every, silence = HOUSE_RHYTHM[case.order.urgency]
-        return _Rhythm(every, every, silence, practice_calendar(case), "vigil/follow-up", payer)
+        house, haste = case.house.follow_up, case.order.urgency.value
+        every, silence = getattr(house.every, haste), getattr(house.max_silence, haste)
+        return _Rhythm(every, every, silence, practice_calendar(case), house.id, payer)
     rule = policy.follow_up
     return _Rhythm(rule.first, rule.every, rule.max_silence, policy.calendar(rule.calendar), rule.id, policy.name)
 
@@ -236,8 +228,9 @@ def _check_claims(case: Case, now: datetime, track: Track, attempt: Attempt, pol
     if not mine and any(b.n > latest.n for b in begun):
         return  # asked since, for another reason
     last = max((b.occurred_at for b in begun), default=None)
-    if not mine and last is not None and now < last + CLAIM_REST:
-        yield Look(last + CLAIM_REST)
+    rested = later(case, last, case.house.claims.rest) if last else now
+    if not mine and now < rested:
+        yield Look(rested)
         return
     yield from _inquire(case, now, track, attempt, policy, turn, "a callback could not be verified")
 
@@ -256,9 +249,7 @@ def _check_by_person(
         checklist=(f"Provider services: {policy.contacts.provider_services}, {policy.contacts.hours}",)
         if policy
         else (),
-        due=time.due,
-        rule=rhythm.rule,
-        lease_minutes=time.lease_minutes,
+        time=replace(time, rule=rhythm.rule),
         track=track.key,
         attempt=track.attempt.number,
         rail=rail,
@@ -281,9 +272,7 @@ def _send_information(
         turn=Turn.STAFF,
         title=f"{policy.name if policy else 'The payer'} wants to see more before it decides. Send it and record the receipt.",
         checklist=(*(f"It asks for: {w}" for w in what), *(f"Put on it: {number}" for number in numbers))[:20],
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         track=track.key,
         attempt=track.attempt.number,
         rail=asking.rail,

@@ -1,13 +1,14 @@
 """Duty: tell the patient, once, of each change that matters: approval, delay, denial, nothing obtained before the visit."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from domain.actions import NotifyPatient
 from domain.base import Stage, Turn
-from domain.calendars import Span, quiet_until, subtract
+from domain.calendars import quiet_until, subtract
 from domain.case import Case
 from domain.clocks import ClockKind, start
 from domain.decision import Outcome
@@ -24,16 +25,13 @@ from domain.rules.asking import (
     awaits_rules,
     common,
     effort,
+    later,
     practice_calendar,
     pursue,
     short,
 )
 from domain.rules.decision import answer_with
 from domain.track import Track
-
-HOUSE_CUT_OFF = Span.parse("2 business days")
-"""How long before the visit the patient hears that the authorization is missing, where no payer's rules say so."""
-FIRST_CHANCE = timedelta(hours=1)
 
 Message = Literal[
     "approved", "not_required", "delayed", "denied", "partly_approved", "not_obtained_before_visit", "cancelled"
@@ -100,9 +98,7 @@ def _tell(case: Case, now: datetime, policy: PolicySlice | None, message: Messag
         turn=Turn.STAFF,
         title=f"Call the patient: {message.replace('_', ' ')}. A message could not be sent.",
         checklist=("Verify whom you speak with before you say anything about care.",),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         cause=about,
     )
 
@@ -114,9 +110,9 @@ def _before_visit(case: Case, now: datetime, policy: PolicySlice | None) -> Asks
         return
     if awaits_rules(case, now, case.order.primary.payer) or _settled_otherwise(case):
         return
-    span = policy.visit.notify_patient if policy else HOUSE_CUT_OFF
+    span = policy.visit.notify_patient if policy else case.house.visits.notify_patient
     calendar = policy.calendar(policy.visit.calendar) if policy else practice_calendar(case)
-    rule = policy.visit.id if policy else "vigil/visit"
+    rule = policy.visit.id if policy else case.house.visits.id
     cut_off = _cut_off(case, visit, subtract(visit.starts_at, span, calendar))
     stamp = f"{short(visit.id)}/{visit.starts_at:%Y%m%d%H%M}"
     if now < cut_off:
@@ -139,9 +135,7 @@ def _before_visit(case: Case, now: datetime, policy: PolicySlice | None) -> Asks
         stage=Stage.DENIED if denied else Stage.DECISION,
         turn=Turn.STAFF,
         title="The visit is at risk: there is no authorization for it. Decide with the patient: keep, move or cancel it.",
-        due=min(time.due, visit.starts_at),
-        rule=rule,
-        lease_minutes=time.lease_minutes,
+        time=replace(time, due=min(time.due, visit.starts_at), rule=rule),
         again=None,
     )
     if now >= cut_off and not denied:
@@ -150,9 +144,10 @@ def _before_visit(case: Case, now: datetime, policy: PolicySlice | None) -> Asks
 
 
 def _cut_off(case: Case, visit: Appointment, by_rule: datetime) -> datetime:
-    """An order that comes after its cut-off gets an hour, so that nobody is alarmed while Vigil is just asking."""
-    chance = case.opened_at + FIRST_CHANCE
-    return max(by_rule, chance) if chance + FIRST_CHANCE < visit.starts_at else by_rule
+    """An order that comes after its cut-off gets a first chance: nobody is alarmed while Vigil is just asking."""
+    first = case.house.visits.first_chance
+    chance = later(case, case.opened_at, first)
+    return max(by_rule, chance) if later(case, chance, first) < visit.starts_at else by_rule
 
 
 def _was_dealt_with(case: Case) -> bool:

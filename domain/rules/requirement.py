@@ -1,16 +1,20 @@
-"""Duty: find out what the payer requires, by its released rules; what they do not say, a person finds out."""
+"""Duty: find out what the payer requires, by its own word or its released rules; what these do not say, a person finds out."""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from domain.actions import PinPolicy
 from domain.base import Stage, Turn
 from domain.case import Case
 from domain.facts import LineRequirement, RequirementDetermined, TaskKind
+from domain.order import DocumentRef
 from domain.policy import PolicySlice
 from domain.policy_rules import WhoAsks, WorkKind
 from domain.rules.asking import Asks, Person, Waiting, allow, awaits_rules, common, pin_cause, pursue
+from domain.rules.hooks import question
+from domain.rules.payer_says import BY_PAYER, by_payer, evidence_of, in_words
 from domain.track import Track
 
 
@@ -19,10 +23,12 @@ def requirement(case: Case, now: datetime) -> Asks:
     payer, rank = case.order.primary.payer, case.order.primary.rank
     policy = case.policies.get(payer)
     if policy is not None:
+        yield from _other_payers(case, now)
+        if question(case) is not None:
+            return  # the payer's own rules speak first: `payer_says`
         yield from _conclude(case, now, policy, rank)
         for key in sorted(case.tracks):
             yield from _ask_what_is_unknown(case, now, case.tracks[key], policy)
-        yield from _other_payers(case, now)
         return
     if awaits_rules(case, now, payer):
         pin = pin_cause(case, payer)
@@ -50,7 +56,13 @@ def _unknown(line: int) -> LineRequirement:
 
 
 def _determined(
-    now: datetime, source: str, track: str, rank: int, payer: str, lines: Sequence[LineRequirement]
+    now: datetime,
+    source: str,
+    track: str,
+    rank: int,
+    payer: str,
+    lines: Sequence[LineRequirement],
+    evidence: DocumentRef | None = None,
 ) -> RequirementDetermined:
     return RequirementDetermined(
         occurred_at=now,
@@ -61,6 +73,7 @@ def _determined(
         payer=payer,
         lines=tuple(lines),
         who_asks=WhoAsks(track.partition("-")[2]),
+        evidence=evidence,
     )
 
 
@@ -83,34 +96,59 @@ def _conclude(case: Case, now: datetime, policy: PolicySlice, rank: int) -> Asks
     for line in case.order.lines:
         found = policy.requirement(line.number)
         if found is None:
-            by_asker[WhoAsks.ORDERING].append(_unknown(line.number))
+            by_asker[WhoAsks.ORDERING].append(by_payer(case, policy, _unknown(line.number)))
             continue
-        by_asker[found.who_asks].append(
-            LineRequirement(
-                line=line.number,
-                authorization=found.authorization.value,
-                referral=found.referral.value,
-                rule=found.rule,
-                documents=tuple(need.kind for need in found.documents),
-            )
+        ours = LineRequirement(
+            line=line.number,
+            authorization=found.authorization.value,
+            referral=found.referral.value,
+            rule=found.rule,
+            documents=tuple(need.kind for need in found.documents),
         )
+        by_asker[found.who_asks].append(by_payer(case, policy, ours))
     for asker in sorted(by_asker):
-        track = f"{rank}-{asker}"
+        track, lines = f"{rank}-{asker}", by_asker[asker]
+        said = evidence_of(case, tuple(line.line for line in lines))
+        evidence = said.raw if said else None
         source = f"requirement/{track}/{case.asking_fact.ref}/{policy.digest[:16]}"
+        held = case.tracks.get(track)
         if source not in case.sources:
-            yield _determined(now, source, track, rank, policy.payer, by_asker[asker])
+            yield _determined(now, source, track, rank, policy.payer, lines, evidence)
+        elif held is not None and said is not None and (now_said := _said_since(case, held, lines)):
+            yield _determined(now, f"{source}/{held.requirement.ref}", track, rank, policy.payer, now_said, evidence)
+
+
+def _said_since(case: Case, held: Track, lines: Sequence[LineRequirement]) -> list[LineRequirement]:
+    """The lines of a track as the payer's later word, or the end of an earlier one, leaves them; none where nothing changed.
+
+    What a person found out stands until the payer settles it anew.
+    """
+    wanted = {line.line: line for line in lines}
+    by_person = held.requirement.by != "vigil"
+    found = []
+    for line in held.requirement.lines:
+        said, want = evidence_of(case, (line.line,)), wanted.get(line.line)
+        settles = want is not None and want.rule.startswith(BY_PAYER) and want.authorization != "unknown"
+        if said is None or want is None or (by_person and not (settles and said.n > held.requirement.n)):
+            found.append(line)
+        else:
+            found.append(line.model_copy(update={"authorization": want.authorization, "rule": want.rule}))
+    return found if found != list(held.requirement.lines) else []
 
 
 def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Asks:
     lines = track.requirement.lines
     if any("unknown" in (line.authorization, line.referral) for line in lines):
         payer = track.requirement.payer
+        told = in_words(case, tuple(line.line for line in lines if line.authorization == "unknown"))
         why = (
-            f"The rules of {payer} do not say what this order needs."
+            f"What {payer} answered leaves open what this order needs."
+            if told
+            else f"The rules of {payer} do not say what this order needs."
             if policy
             else f"No rules are released for {payer}."
         )
-        yield _person(case, now, policy, why, track)
+        yield _person(case, now, policy, why, track, told)
     elif any(line.referral == "required" for line in lines) and track.referral is None:
         time = allow(case, now, policy, WorkKind.CALL)
         yield Person(
@@ -120,15 +158,15 @@ def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: Policy
             turn=Turn.STAFF,
             title=f"{track.requirement.payer} wants a referral from the primary care provider. Ask the PCP's office for it.",
             checklist=("Call or fax the PCP's office.", "Record the referral's number, its dates and its visits."),
-            due=time.due,
-            rule=next(line.rule for line in lines if line.referral == "required"),
-            lease_minutes=time.lease_minutes,
+            time=replace(time, rule=next(line.rule for line in lines if line.referral == "required")),
             track=track.key,
             cause=track.requirement.ref,
         )
 
 
-def _person(case: Case, now: datetime, policy: PolicySlice | None, why: str, track: Track) -> Person:
+def _person(
+    case: Case, now: datetime, policy: PolicySlice | None, why: str, track: Track, told: tuple[str, ...]
+) -> Person:
     time = allow(case, now, policy, WorkKind.CALL)
     return Person(
         key=f"determine_requirement/{track.key}/{track.requirement.ref}",
@@ -137,12 +175,12 @@ def _person(case: Case, now: datetime, policy: PolicySlice | None, why: str, tra
         turn=Turn.STAFF,
         title=f"{why} Ask the payer whether an authorization or a referral is required, and record the answer.",
         checklist=(
+            *told,
             "Ask for each code with its diagnosis, place of service and the rendering provider's NPI.",
             "Write down the representative's name and the call's reference number.",
         ),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         track=track.key,
         cause=track.requirement.ref,
+        raw=track.requirement.evidence,
     )

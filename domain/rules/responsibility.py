@@ -83,8 +83,6 @@ def responsibility(case: Case, now: datetime) -> Asks:
         stage=Stage.INFORMING,
         turn=Turn.STAFF,
         title="Find out what the patient will owe and enter it for check-in; the payer did not say, or it was not taken.",
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         cause=verified.ref,
     )

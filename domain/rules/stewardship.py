@@ -20,8 +20,7 @@ def stewardship(case: Case, now: datetime) -> Asks:
             stage=Stage.REQUIREMENT,
             turn=Turn.OPERATOR,
             title=f"This release does not know facts of the kind {_named(fact.kind)}. See what it says and act on it.",
-            due=allowed.due,
-            rule=allowed.rule,
+            time=allowed,
             cause=fact.ref,
             again=None,
         )
@@ -34,9 +33,7 @@ def stewardship(case: Case, now: datetime) -> Asks:
                 stage=Stage.DECISION,
                 turn=Turn.STAFF,
                 title="The order changed after the payer was asked. Compare, and amend the request or order it sent anew.",
-                due=allowed.due,
-                rule=allowed.rule,
-                lease_minutes=allowed.lease_minutes,
+                time=allowed,
                 track=key,
                 cause=track.changed,
             )

@@ -23,6 +23,7 @@ from domain.rules.asking import (
     pursue,
 )
 from domain.rules.documents import missing_documents
+from domain.rules.questionnaire import responses
 from domain.track import Attempt, Track
 
 AUTOMATIC = frozenset({Rail.PAS})
@@ -120,7 +121,7 @@ def _is_consult(case: Case, number: int) -> bool:
 
 def _goes_along(case: Case, track: Track, document: str) -> bool:
     wanted = {kind for line in track.requirement.lines for kind in line.documents}
-    return case.documents[document].kind in wanted
+    return case.documents[document].kind in wanted or case.documents[document] in responses(case, track)
 
 
 def _send(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice) -> Asks:
@@ -216,9 +217,7 @@ def read_answer(case: Case, now: datetime, track: Track, policy: PolicySlice | N
             "Open the raw answer.",
             "Nothing counts as approved until a person has recorded a decision.",
         ),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         track=track.key,
         attempt=answer.attempt,
         rail=answer.rail,
@@ -245,13 +244,11 @@ def find_request(
             f"Provider services: {policy.contacts.provider_services}",
             "If they have it: record their reference. If they say that they do not: order it sent anew.",
         ),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         track=track.key,
         attempt=track.attempt.number,
         rail=rail,
-        again=None if once else timedelta(),
+        again=None if once else "at_once",
     )
 
 
@@ -269,9 +266,7 @@ def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None
             "Compare member number, names, birth date, NPI, codes and dates with the payer's words.",
             "Correct the order, then order the request sent anew.",
         ),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         track=track.key,
         attempt=track.attempt.number,
         rail=rejected.rail if rejected else None,
@@ -314,9 +309,7 @@ def _by_person(case: Case, now: datetime, track: Track, policy: PolicySlice | No
             f"Put our trace number on it: {trace_of(case, track, track.attempt.number)}",
             "Record the reference number or a screenshot. A pending reference is not an approval.",
         ),
-        due=time.due,
-        rule=time.rule,
-        lease_minutes=time.lease_minutes,
+        time=time,
         track=track.key,
         attempt=track.attempt.number,
         rail=rail,

@@ -1,6 +1,7 @@
 """Duty: watch until the visit is over: look in the schedule before it and after it, and close the case then."""
 
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
 from domain.actions import ReadAppointment
@@ -11,16 +12,20 @@ from domain.clocks import ClockKind, start
 from domain.facts import TaskKind
 from domain.order import AppointmentStatus
 from domain.policy_rules import WorkKind
-from domain.rules.asking import Asks, Close, Look, Person, Waiting, allow, common, effort, pursue, short
+from domain.rules.asking import (
+    Asks,
+    Close,
+    Look,
+    Person,
+    Waiting,
+    allow,
+    common,
+    effort,
+    later,
+    pursue,
+    short,
+)
 
-AFTER = timedelta(hours=12)
-"""How long after its start a visit is looked for as kept, and how often again."""
-LOOKS_AFTER = 3
-"""How often Vigil looks whether it took place; then a person says."""
-
-
-ASK_AGAIN = timedelta(days=7)
-"""When a visit that somebody has looked into and not settled is asked about again."""
 _WORDS = {AppointmentStatus.CANCELLED: "cancelled", AppointmentStatus.NO_SHOW: "missed"}
 
 
@@ -90,7 +95,15 @@ def _moments(case: Case, at: datetime) -> tuple[datetime, ...]:
         before = tuple(
             sorted(subtract(at, span, calendar) for span in (policy.visit.watch_from, policy.visit.notify_patient))
         )
-    return (*before, *(at + AFTER * k for k in range(1, LOOKS_AFTER + 1)))
+    return (*before, *_moments_after(case, at))
+
+
+def _moments_after(case: Case, at: datetime) -> Iterator[datetime]:
+    """When to look whether the visit took place; then a person says."""
+    rule = case.house.visits
+    for _ in range(rule.looks):
+        at = later(case, at, rule.look_again)
+        yield at
 
 
 def _service_day(case: Case) -> datetime:
@@ -107,8 +120,6 @@ def _ask(case: Case, now: datetime, title: str, stamp: str) -> Person:
         stage=Stage.WATCHING,
         turn=Turn.STAFF,
         title=title,
-        due=allowed.due,
-        rule=allowed.rule,
-        lease_minutes=allowed.lease_minutes,
-        again=ASK_AGAIN,
+        time=allowed,
+        again=case.house.visits.ask_again,
     )
