@@ -8,6 +8,7 @@ Source: X12 999 and TA1 as in public examples; codes of TA104, IK501, AK901 verb
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
@@ -143,7 +144,7 @@ def _of_transactions(transaction: Transaction, *, whole: bool) -> Iterator[Ackno
     group_faults = [Fault(level="group", code=c[:_SHORT]) for place in range(5, 10) if (c := trailer.get(place))]
     starts = [place for place, s in enumerate(segments) if s.id == "AK2"]
     kind: Literal["999", "997"] = "999" if transaction.set_id == "999" else "997"
-    for start, end in zip(starts, [*starts[1:], len(segments)], strict=True):
+    for start, end in pairwise([*starts, len(segments)]):
         said = next((s for s in segments[start:end] if s.id in {"IK5", "AK5"}), Segment("IK5"))
         codes = [Fault(level="transaction", code=c[:_SHORT]) for place in range(2, 7) if (c := said.get(place))]
         faults = [*codes, *_faults(segments[start:end]), *group_faults]

@@ -55,10 +55,10 @@ def eligibility_request(
     is_subscriber = coverage.relationship is Relationship.SELF
     moment, pen = at.astimezone(UTC), Pen(payer.charset)
     number = segment("TRN", 1, pen.key(trace), practice.originator)
+    kind = service_types(order.lines[0].category)[0]
     about = [
         segment("DTP", "291", "D8", day(on)),
-        segment("EQ", service_types(order.lines[0].category)[0]),
-        *(segment("EQ", None, ("HC", code)) for code in procedures),
+        *([segment("EQ", kind, ("HC", code)) for code in procedures] or [segment("EQ", kind)]),
     ]
     born = segment("DMG", "D8", day(patient.birth_date), _SEXES.get(patient.sex))
     body = [
