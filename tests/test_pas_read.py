@@ -326,8 +326,39 @@ def test_a_questionnaire_is_tied_to_the_trace_of_its_line() -> None:
     wanted = ask({"contentString": "102089-0", "extension": [ext("serviceLineNumber", valuePositiveInt=1)]})
     traced = item(1, "A4", ext("itemTraceNumber", valueIdentifier={"value": "T-1.1"}), reasons=("0U",))
     decision = read(bundle(answer(traced, communicationRequest=[{"reference": "CommunicationRequest/c"}]), wanted))
-    assert decision.asks[0].control_number == "T-1.1"
-    assert "questionnaire" in (decision.asks[0].what[0].text or "")
+    (only,) = decision.asks
+    assert (only.context, only.line, only.control_number) == ("T-1.1", 1, None)
+    assert "questionnaire" in (only.what[0].text or "")
+
+
+def test_a_form_and_documents_are_asked_for_apart_and_a_kind_of_report_may_stand_alone() -> None:
+    both = ask(
+        {"contentString": "102089-0"},
+        {"contentString": "11506-3"},
+        category=[{"coding": [{"system": "https://codesystem.x12.org/005010/755", "code": "09"}]}],
+        identifier=[{"value": "ACN-1"}],
+        extension=[ext("serviceLineNumber", valuePositiveInt=3)],
+    )
+    report = ask(category=[{"coding": [{"system": "https://codesystem.x12.org/005010/755", "code": "DG"}]}], id="d")
+    traced = item(3, "A4", ext("itemTraceNumber", valueIdentifier={"value": "T-1.3"}))
+    asked = [{"reference": "urn:uuid:1"}, {"reference": "urn:uuid:2"}]
+    asks = read(bundle(answer(traced, communicationRequest=asked), both, report)).asks
+    assert [([r.code for r in one.what], one.context, one.control_number) for one in asks] == [
+        (["102089-0"], "T-1.3", "ACN-1"),
+        (["09", "11506-3"], None, "ACN-1"),
+        (["DG"], None, None),
+    ]
+
+
+def test_the_guides_request_for_documents_is_read(shared: Path) -> None:
+    file = shared / "fixtures/pas/examples/ig-2.2.1/CommunicationRequest-CommunicationRequestExample.json"
+    asked = json.loads(file.read_text())
+    pended = answer(
+        item(1, "A4"), communicationRequest=[{"reference": "CommunicationRequest/CommunicationRequestExample"}]
+    )
+    (only,) = read(bundle(pended, asked)).asks
+    assert [reason.code for reason in only.what] == ["15", "18776-5", "18804-5"]
+    assert (only.line, only.control_number) == (1, "12345678901")
 
 
 def test_a_pend_for_information_without_saying_which_is_an_ask_all_the_same_but_not_in_an_inquiry() -> None:

@@ -13,7 +13,7 @@ from connectors.pas.words import PAS
 
 Json = dict[str, Any]
 
-MAX_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 10 * 1024 * 1024
 """The largest answer that is read. A PAS answer has some ten kilobytes."""
 MAX_REPEATS = 400
 """The most repetitions of an element that are looked at."""

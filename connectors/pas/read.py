@@ -383,17 +383,18 @@ def _asks(response: Json, index: Index, lines: Lines, *, inquiry: bool) -> tuple
             lines.notes.append("The payer asks for information, and what it asks for is not in the answer.")
             found.append(InformationAsk(what=(Reason(text="The answer does not say what; ask the payer."),)))
         elif request.get("resourceType") == "CommunicationRequest":
-            found.append(_ask(request, traces))
+            found += _asked_for(request, traces)
     if not inquiry:
         asked = {ask.line for ask in found}
         for line in lines.all:
             wanting = tuple(r for r in line.reasons if r.code == INFORMATION_REQUIRED)
             if line.decision is Outcome.PENDED and wanting and not asked & {None, line.line}:
                 found.append(InformationAsk(what=wanting, line=line.line or None))
-    return tuple(found)
+    return tuple(found[:MAX_ASKS])
 
 
-def _ask(request: Json, traces: dict[int, str]) -> InformationAsk:
+def _asked_for(request: Json, traces: dict[int, str]) -> list[InformationAsk]:
+    """What one CommunicationRequest asks for: documents, and apart from them a form (PAS answers the kinds apart)."""
     payloads = objects(request.get("payload"))
     what = [reason for category in objects(request.get("category")) for reason in reasons_of(category)]
     line: int | None = None
@@ -409,16 +410,25 @@ def _ask(request: Json, traces: dict[int, str]) -> InformationAsk:
             what.append(Reason(text=said))
         what += [r for e in extensions(payload, "contentModifier") for r in reasons_of(e.get("valueCodeableConcept"))]
     control = next((v for i in objects(request.get("identifier")) if (v := token(i.get("value")))), None)
-    if control is None and any(reason.code == QUESTIONNAIRE for reason in what):
-        control = traces.get(line) if line is not None else next(iter(traces.values()), None)
     times = request.get("occurrencePeriod")
-    end = times.get("end") if isinstance(times, dict) else request.get("occurrenceDateTime")
-    return InformationAsk(
-        what=tuple(dict.fromkeys(what))[:MAX_ASKS] or (Reason(text="The payer does not say what."),),
-        line=line,
-        control_number=control,
-        due=day(end),
-    )
+    due = day(times.get("end") if isinstance(times, dict) else request.get("occurrenceDateTime"))
+    form = [reason for reason in what if reason.code == QUESTIONNAIRE]
+    documents = tuple(dict.fromkeys(reason for reason in what if reason.code != QUESTIONNAIRE))[:MAX_ASKS]
+    found: list[InformationAsk] = []
+    # A category beside a form only says of what kind the form is.
+    if form and all(reason.system != LOINC for reason in documents):
+        form, documents = [*form, *documents], ()
+    if form:
+        context = traces.get(line) if line is not None else next(iter(traces.values()), None)
+        found.append(
+            InformationAsk(
+                what=tuple(dict.fromkeys(form))[:MAX_ASKS], line=line, control_number=control, context=context, due=due
+            )
+        )
+    if documents or not form:
+        told = documents or (Reason(text="The payer does not say what."),)
+        found.append(InformationAsk(what=told, line=line, control_number=control, due=due))
+    return found
 
 
 def _payer(responses: list[Found]) -> str | None:
