@@ -31,6 +31,7 @@ FUNCTIONS = MappingProxyType({"278": "HI", "275": "PI", "270": "HS", "271": "HB"
 _ISA_VERSIONS = MappingProxyType({"004010": "00401", "005010": "00501", "006020": "00602"})
 """ISA12 by the first six characters of a guide's identifier (00602: confirm with the clearinghouse)."""
 _NO_REPETITION = "U"
+_LONGEST_COUNT = 10
 Party = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 .&/-]{1,15}$")]
 """Who sends or receives an interchange (ISA06, ISA08): at most 15 characters."""
 
@@ -325,7 +326,10 @@ class _Opener:
         inner = tuple(self.segments[start : self.at])
         closed = one is not None and one.id == "SE"
         if one is not None and closed:
-            self._match(one, 1, len(inner) + 2, "SE_COUNT", "A transaction counts other segments than it holds.")
+            if _number(one.get(1)) > len(inner) + 2:
+                self._note("SE_LOST", "A transaction counts more segments than it holds: some may be lost.")
+            else:
+                self._match(one, 1, len(inner) + 2, "SE_COUNT", "A transaction counts other segments than it holds.")
             self._same(one.get(2), st.get(2), "SE_CONTROL", "ST and SE have different control numbers.")
             self.at += 1
         else:
@@ -334,8 +338,7 @@ class _Opener:
         return Transaction(st, inner, tuple(found), closed)
 
     def _match(self, trailer: Segment, position: int, count: int, code: str, sentence: str) -> None:
-        said = trailer.get(position)
-        if not (said.isascii() and said.isdigit() and said.lstrip("0") == str(count).lstrip("0")):
+        if _number(trailer.get(position)) != count:
             self._note(code, sentence)
 
     def _same(self, one: str, other: str, code: str, sentence: str) -> None:
@@ -344,3 +347,8 @@ class _Opener:
 
     def _note(self, code: str, sentence: str) -> None:
         self.problems.append(Problem(code=code, sentence=sentence, segment=self.offset + self.at + 1))
+
+
+def _number(said: str) -> int:
+    """A count as it is written; -1 where it is none."""
+    return int(said) if said.isascii() and said.isdigit() and len(said) <= _LONGEST_COUNT else -1

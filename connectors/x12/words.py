@@ -1,0 +1,242 @@
+"""Code lists that only X12 messages use, as data.
+
+Sources: published 278 examples; X12 code lists by their element numbers. X12's texts are not ours to copy: what stands
+beside a code is our own word for it. Entries marked (confirm) come from general knowledge and are to be compared with the
+implementation guide or the payer's companion guide before they are relied on.
+"""
+
+from types import MappingProxyType
+
+from domain.decision import Ending
+from domain.order import Relationship, Sex
+
+REQUEST_GUIDE = "005010X217"
+"""Health care services review: request and response."""
+INQUIRY_GUIDE = "005010X215"
+"""Health care services review: inquiry and response."""
+NOTIFICATION_GUIDE = "X216"
+"""Notifications decide nothing, also where their answer is made like a decision."""
+
+STRUCTURE = "0007"
+"""X12 1005 (BHT01)."""
+PURPOSE_REQUEST, PURPOSE_INQUIRY = "13", "28"
+"""X12 353 (BHT02). A cancel of ours is a request by UM02, not by BHT02 01 (confirm)."""
+PURPOSES_OF_REQUESTS = frozenset({"01", "13", "28", "36"})
+"""BHT02 of what is asked; an answer has 11, or another that its writer likes."""
+PURPOSE_ANSWER = "11"
+MORE_TO_FOLLOW = "19"
+"""X12 640 (BHT06): the payer will say more."""
+
+PAYER, REQUESTER, SUBSCRIBER, DEPENDENT, EVENT, SERVICE = "20", "21", "22", "23", "EV", "SS"
+"""X12 735 (HL03)."""
+PARENTS = MappingProxyType(
+    {
+        PAYER: frozenset({""}),
+        REQUESTER: frozenset({PAYER}),
+        SUBSCRIBER: frozenset({REQUESTER}),
+        DEPENDENT: frozenset({SUBSCRIBER}),
+        EVENT: frozenset({SUBSCRIBER, DEPENDENT}),
+        SERVICE: frozenset({EVENT}),
+    }
+)
+"""Under which levels a level of a 278 may stand; the empty one is none."""
+LOOPS = MappingProxyType({PAYER: "A", REQUESTER: "B", SUBSCRIBER: "C", DEPENDENT: "D", EVENT: "E", SERVICE: "F"})
+"""The letter of a level's loops: 2000A, 2010A and so on."""
+PLACES = MappingProxyType(
+    {
+        PAYER: "payer",
+        REQUESTER: "requester",
+        SUBSCRIBER: "subscriber",
+        DEPENDENT: "patient",
+        EVENT: "event",
+        SERVICE: "service line",
+    }
+)
+
+REVIEW, REFERRAL = "HS", "SC"
+"""X12 1525 (UM01): health services review, specialty care."""
+INITIAL, REVISED, CANCEL = "I", "S", "3"
+"""X12 1322 (UM02)."""
+URGENT = "U"
+"""X12 1338 (UM06)."""
+PLACE_OF_SERVICE = "B"
+"""X12 1332 (UM04-2): the code before it is a place of service."""
+RELEASED = "Y"
+"""X12 1363 (UM09): the patient's release of information is on file."""
+RELATIONS = MappingProxyType(
+    {Relationship.SELF: "18", Relationship.SPOUSE: "01", Relationship.CHILD: "19", Relationship.OTHER: "G8"}
+)
+"""X12 1069 (INS02)."""
+SEXES = MappingProxyType({Sex.FEMALE: "F", Sex.MALE: "M", Sex.OTHER: "U", Sex.UNKNOWN: "U"})
+"""X12 1068 (DMG03)."""
+PROVIDER_CODES = MappingProxyType({"DK": "OR", "SJ": "PE"})
+"""X12 1221 (PRV01) by role: ordering, performing."""
+
+COUNTED = frozenset({"", "UN", "VS", "DA", "DY"})
+"""X12 355 (SV1-03, SV2-04): bases by which a quantity is a number of units, visits or days."""
+SERVICE_DATE, EVENT_DATE, ISSUED, EFFECTIVE, EXPIRES = "472", "AAH", "102", "007", "036"
+"""X12 374 (DTP01)."""
+
+REASON_SYSTEM = "https://codesystem.x12.org/external/886"
+REPORT_SYSTEM = "https://codesystem.x12.org/005010/755"
+REJECTION_SYSTEM = "https://codesystem.x12.org/005010/901"
+LOINC_SYSTEM = "http://loinc.org"
+LOINC_ASKED = "LOI"
+"""X12 1270 (HI-1): a LOINC code says what the payer wants to see."""
+
+REASONS = MappingProxyType(
+    {
+        "09": "out of network",
+        "9": "out of network",
+        "0B": "an external reviewer decides",
+        "0C": "access is restricted",
+        "0D": "needs the primary care physician's authorization",
+        "0F": "not medically necessary",
+        "0G": "another level of care",
+        "0H": "needs no certification",
+        "0J": "an external reviewer is responsible",
+        "0L": "over the plan's maximum",
+        "0M": "not covered",
+        "0N": "was not approved before",
+        "0P": "what was asked for did not come",
+        "0Q": "a duplicate of another request",
+        "0R": "does not go with the diagnosis",
+        "0T": "experimental",
+        "0U": "wants to see more about the patient",
+        "0V": "goes to medical review",
+        "0W": "the review is under way",
+        "12": "the patient is bound to another provider",
+        "13": "authorized for another provider",
+        "14": "against the plan's guidelines",
+        "15": "outside of the plan's area",
+        "16": "the wrong kind of facility",
+        "17": "not in time",
+        "19": "cosmetic",
+        "44": "failed conservative treatment is not documented",
+    }
+)
+"""X12 886 (HCR03), those that are met often."""
+REPORTS = MappingProxyType(
+    {
+        "03": "why it goes beyond the guidelines",
+        "06": "first assessment",
+        "08": "plan of treatment",
+        "09": "progress report",
+        "AS": "admission summary",
+        "B3": "physician's order",
+        "DG": "diagnostic report",
+        "DS": "discharge summary",
+        "OB": "operative report",
+        "PY": "physician's report",
+    }
+)
+"""X12 755 (PWK01); OB: confirm."""
+REJECTIONS = MappingProxyType(
+    {
+        "04": "more than the number allowed",
+        "15": "something that is required is missing",
+        "33": "something in it is wrong",
+        "35": "out of network",
+        "41": "the sender is not allowed to ask",
+        "42": "the payer cannot answer now",
+        "43": "the provider is not identified",
+        "44": "the provider's name is missing or wrong",
+        "45": "the provider's specialty is missing or wrong",
+        "46": "the provider's phone is missing or wrong",
+        "47": "the provider's state is missing or wrong",
+        "49": "the provider is not the primary care physician",
+        "50": "the provider may not ask for referrals",
+        "51": "the payer does not have the provider on file",
+        "52": "the provider was not enrolled at the date of service",
+        "56": "the date is wrong",
+        "57": "the date of service is missing or wrong",
+        "58": "the date of birth is missing or wrong",
+        "60": "born after the date of service",
+        "61": "died before the date of service",
+        "62": "the date of service is out of range",
+        "64": "the patient's id is missing or wrong",
+        "65": "the patient's name is missing or wrong",
+        "66": "the patient's sex is missing or wrong",
+        "67": "the payer does not find the patient",
+        "68": "the patient's id is there twice",
+        "71": "the patient's birth date is another",
+        "72": "the subscriber's id is missing or wrong",
+        "73": "the subscriber's name is missing or wrong",
+        "74": "the subscriber's sex is missing or wrong",
+        "75": "the payer does not find the subscriber",
+        "76": "the subscriber's id is there twice",
+        "77": "the payer finds the subscriber, not the patient",
+        "78": "the subscriber is not in the group",
+        "79": "a participant is not identified",
+        "80": "no answer came; the exchange was ended",
+        "95": "the patient is not eligible",
+        "97": "the provider's address is missing or wrong",
+        "AA": "there is no such authorization",
+        "T4": "the payer's name or id is missing",
+        "T5": "details of the certification are missing",
+    }
+)
+"""X12 901 (AAA03)."""
+ENDINGS = MappingProxyType({"0P": Ending.CLOSED})
+"""By X12 886: why a payer that cancels everything ended it without a decision (confirm)."""
+
+SEGMENTS = frozenset(
+    {
+        "BHT",
+        "HL",
+        "TRN",
+        "AAA",
+        "UM",
+        "HCR",
+        "REF",
+        "DTP",
+        "HI",
+        "SV1",
+        "SV2",
+        "SV3",
+        "TOO",
+        "HSD",
+        "CRC",
+        "CL1",
+        "CR1",
+        "CR2",
+        "CR5",
+        "CR6",
+        "PWK",
+        "MSG",
+        "NM1",
+        "N2",
+        "N3",
+        "N4",
+        "PER",
+        "PRV",
+        "DMG",
+        "INS",
+        "CR7",
+        "CR8",
+        "LX",
+    }
+)
+"""Segments that a 278 may hold (CR7, CR8, LX: base standard, confirm). Beside another one no decision is inherited."""
+LENGTHS = MappingProxyType(
+    {
+        ("BHT", 3): 50,
+        ("TRN", 2): 50,
+        ("NM1", 3): 60,
+        ("NM1", 4): 35,
+        ("NM1", 9): 80,
+        ("N3", 1): 55,
+        ("N3", 2): 55,
+        ("N4", 1): 30,
+        ("N4", 3): 15,
+        ("PER", 2): 60,
+        ("PER", 4): 256,
+        ("REF", 2): 50,
+        ("PWK", 6): 80,
+        ("PWK", 7): 80,
+        ("MSG", 1): 264,
+        ("SV1", 4): 15,
+        ("HSD", 2): 15,
+    }
+)
+"""The longest that an element may be (X12 data element dictionary, 005010; HSD02 and SV1-04: confirm)."""
