@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox import (
+    clearinghouse,
     clearwave,
     control,
     eligibility,
@@ -28,7 +29,7 @@ from sandbox.world import World
 
 SYSTEMS: dict[str, tuple[APIRouter, ...]] = {
     "payers": (payers.router,),
-    "clearinghouses": (),
+    "clearinghouses": (clearinghouse.router,),
     "gateways": (),
     "stedi": (eligibility.router,),
     "nextgen": (

@@ -22,6 +22,12 @@ Effect = Literal["created", "duplicate", "duplicate_service", "updated", "cancel
 EVENT = 0
 """The sequence of a decision about a request that has no lines (a referral): it speaks of the whole."""
 
+REJECTIONS = {
+    "501": PayerError(code="75", follow_up="C", path="subscriber"),
+    "502": PayerError(code="42", follow_up="P", path="payer"),
+}
+"""Scenarios of the rails but PAS: the subscriber is not found; the payer cannot answer now."""
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -46,6 +52,8 @@ class Answered:
 
 def decide(scenario: str, asked: Asked, number: str, now: datetime, payer: PayerProfile) -> list[Revision]:
     """All that will happen to a request, as far as it depends on the payer alone; `number` is what it would certify by."""
+    if scenario in REJECTIONS:
+        return [Revision(at=now, errors=[REJECTIONS[scenario]])]
     if scenario == "810":
         return [pas_decide.duplicate(_request(asked, number, now, payer))]
     return [_flat(revision) for revision in pas_decide.decide(scenario, _request(asked, number, now, payer))]
