@@ -14,6 +14,7 @@ from activities.coverage import CoverageActivities
 from activities.gate import Gate
 from activities.intake import Intake
 from activities.outside import Outside
+from activities.packet import PacketActivities
 from activities.patient import PatientActivities
 from activities.payers import Payers
 from activities.provider import ProviderActivities
@@ -70,6 +71,7 @@ def case_activities(parts: Parts) -> Activities:
         coverage.verify_coverage,
         chart.gather_documents,
         chart.document_in_chart,
+        PacketActivities(parts.outside).prepare_packet,
         PatientActivities(parts.outside).notify_patient,
         ProviderActivities(parts.outside).notify_provider,
         CheckInActivities(parts.outside).post_responsibility,

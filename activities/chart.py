@@ -9,7 +9,7 @@ from activities.outside import Outside, guarded
 from connectors.documents import DocumentEmpty, DocumentTooLarge, DocumentTypeRefused
 from connectors.errors import OutcomeUnknown
 from connectors.nextgen_fhir import ChartFile, NextGenFhir
-from connectors.pdf import text_pdf
+from connectors.paper import text_pdf
 from domain.actions import DocumentInChart, GatherDocuments
 from domain.facts import AnyFact, ChartDocumented, DocumentsGathered, Receipt
 from domain.order import DocumentRef

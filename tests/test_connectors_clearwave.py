@@ -10,7 +10,6 @@ import pytest
 from activities.counterparts import Counterparts
 from connectors.clearwave import Amount, Clearwave, Drop
 from connectors.errors import OutcomeUnknown, Refused, Unreachable
-from connectors.pdf import text_pdf
 from runtime.keys import KeyRing
 from tests.vendor_world import World, world
 
@@ -90,21 +89,3 @@ def test_the_signature_is_the_agreed_one() -> None:
 def test_an_empty_drop_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="amounts"):
         Drop(patient_ref="p", visit_ref="v", visit_starts_at=datetime.now(UTC), as_of=datetime.now(UTC), amounts=())
-
-
-def test_a_pdf_is_the_same_for_the_same_text_and_its_table_is_right() -> None:
-    made = text_pdf("Decision (final)", ["A paragraph with \\ and ().", "é " * 80, *["Line."] * 60])
-    assert made == text_pdf("Decision (final)", ["A paragraph with \\ and ().", "é " * 80, *["Line."] * 60])
-    assert made.startswith(b"%PDF-1.4\n")
-    assert made.endswith(b"%%EOF\n")
-    assert b"(Decision \\(final\\)) Tj" in made
-    assert b"/Count 3" in made
-    start = int(made.rpartition(b"startxref\n")[2].split()[0])
-    assert made[start:].startswith(b"xref\n0 ")
-    places = [int(line[:10]) for line in made[start:].splitlines()[3:] if line.endswith(b" 00000 n ")]
-    for number, place in enumerate(places, start=1):
-        assert made[place:].startswith(f"{number} 0 obj\n".encode())
-
-
-def test_a_pdf_without_paragraphs_is_one_page() -> None:
-    assert b"/Count 1" in text_pdf("Nothing", [])
