@@ -79,7 +79,7 @@ def lines_pdf(title: str, lines: Sequence[str], typeface: str = "Helvetica") -> 
     """Return a PDF of a title and lines that are short enough for a page (88 signs)."""
     shown = textwrap.shorten(printable(title), _TITLE_LENGTH, placeholder="...")
     out = BytesIO()
-    canvas = Canvas(out, pagesize=letter, invariant=1)
+    canvas = Canvas(out, pagesize=letter, invariant=1, pageCompression=0)
     for start in range(0, max(1, len(lines)), _LINES_A_PAGE):
         number = start // _LINES_A_PAGE + 1
         canvas.setFont("Helvetica-Bold", 13)
