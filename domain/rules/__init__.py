@@ -8,6 +8,8 @@ from domain.rules.decision import decision
 from domain.rules.documents import documents
 from domain.rules.follow_up import follow_up
 from domain.rules.patient import patient
+from domain.rules.payer_says import payer_says
+from domain.rules.questionnaire import questionnaire
 from domain.rules.requirement import requirement
 from domain.rules.responsibility import responsibility
 from domain.rules.stewardship import stewardship
@@ -16,9 +18,11 @@ from domain.rules.visit import visit
 
 RULES: tuple[Rule, ...] = (
     stewardship,
+    payer_says,
     requirement,
     coverage,
     documents,
+    questionnaire,
     superseded,
     submission,
     follow_up,
