@@ -13,6 +13,7 @@ from connectors.codes import AUTHORIZES, NOT_FOUND
 from connectors.ours import Ours
 from connectors.x12.envelope import Group, Interchange, Transaction, read
 from connectors.x12.hl import Level, Levels, read_levels
+from connectors.x12.identity import inquiry_trace
 from connectors.x12.lines import Lines, distinct, read_lines, typed
 from connectors.x12.segments import NotX12
 from connectors.x12.statement import rejection, rejections
@@ -202,9 +203,12 @@ class _Answer:
         event = lines.event
         numbers = [*event.administrative, *event.previous, *(event.action.numbers if event.action else ())]
         numbers += [number.value for line in lines.all for number in line.numbers] if self._inquiry else []
-        return self._named(
-            [*event.echoes], [*event.references, *(numbers if self._inquiry else [])], lines.traces, alone=alone
-        )
+        echoes = list(event.echoes)
+        if self._inquiry and self._mine is not None:
+            # The echo of the inquiry itself names no request: what was found is then named by its lines.
+            own = inquiry_trace(self._mine.trace).upper()
+            echoes = [name for name in echoes if name.upper() != own] or lines.traces
+        return self._named(echoes, [*event.references, *(numbers if self._inquiry else [])], lines.traces, alone=alone)
 
     def _named(self, echoes: list[str], others: list[str], of_lines: list[str], *, alone: bool = True) -> str | None:
         """Our identifier of the request where the answer is named after it; else the first echo that it gives.
