@@ -7,12 +7,13 @@ import asyncio
 import json
 import time
 from contextlib import suppress
+from datetime import datetime, timedelta
 
 import httpx
 
 from sandbox import faults, pas_response, signing
 from sandbox.clock import format_instant, wall_now
-from sandbox.pas_words import TOPIC
+from sandbox.pas_words import TOPIC, dicts
 from sandbox.payer_table import PAYERS, PayerProfile
 from sandbox.records import Json, Notification, NotificationContent, PayerSubscription, Practice, PriorRequest
 from sandbox.world import World
@@ -66,9 +67,17 @@ class Notifier:
     def add(self, practice: Practice, payer_id: str, endpoint: str, secret: str, resource: Json) -> PayerSubscription:
         """Keep a subscription (one per practice, payer and endpoint) and begin its handshake."""
         number = str(self.world.next_number())
+        period = heartbeat_of(resource)
         kept = {**resource, "id": number, "status": "requested"}
         subscription = PayerSubscription(
-            id=number, payer=payer_id, endpoint=endpoint, secret=secret, status="requested", resource=kept
+            id=number,
+            payer=payer_id,
+            endpoint=endpoint,
+            secret=secret,
+            status="requested",
+            resource=kept,
+            heartbeat_seconds=period,
+            sent_at=self.world.now(practice),
         )
         practice.subscriptions = [
             entry for entry in practice.subscriptions if (entry.payer, entry.endpoint) != (payer_id, endpoint)
@@ -97,20 +106,40 @@ class Notifier:
                 due.reverse()
             for entry in due:
                 await self._deliver(practice, entry)
-            if due:
+            beaten = [await self._beat(entry, now) for entry in practice.subscriptions if practice.settings.heartbeats]
+            if due or any(beaten):
                 self.world.save()
+
+    async def _beat(self, subscription: PayerSubscription, now: datetime) -> bool:
+        """Say that nothing happened, where the subscriber wants to hear it and nothing else was sent for so long."""
+        period, last = subscription.heartbeat_seconds, subscription.sent_at
+        if (
+            period is None
+            or subscription.status != "active"
+            or (last is not None and now - last < timedelta(seconds=period))
+        ):
+            return False
+        subscription.sent_at = now
+        bundle = notification_bundle(subscription, "heartbeat", subscription.events, format_instant(now))
+        await self.post(subscription, bundle)
+        return True
 
     async def _deliver(self, practice: Practice, entry: Notification) -> None:
         subscription = subscription_of(practice, entry.payer)
         held = request_of(practice, entry.payer, entry.claim_identifier)
-        if held is None or faults.take_callback(practice, entry.payer, "lost_callback"):
+        if held is None:
             entry.state = "lost"
             return
         if subscription is None:
             entry.state = "failed"
             return
         subscription.events += 1
+        subscription.sent_at = self.world.now(practice)
         entry.event_number = subscription.events
+        if faults.take_callback(practice, entry.payer, "lost_callback"):
+            # Lost on its way: the payer has counted it, and the next number shows the gap.
+            entry.state = "lost"
+            return
         payer = PAYERS[entry.payer]
         content = practice.settings.notification_content.get(payer.id, payer.notification_content)
         answer = pas_response.response_bundle(held, held.at(entry.as_of), payer)
@@ -141,6 +170,16 @@ class Notifier:
             if attempt + 1 < ATTEMPTS:
                 await asyncio.sleep(BACKOFF_SECONDS * (attempt + 1))
         return statuses
+
+
+def heartbeat_of(resource: Json) -> int | None:
+    """How often a Subscription wants a heartbeat, in seconds; None where it wants none."""
+    channel = resource.get("channel")
+    for entry in dicts(channel.get("extension")) if isinstance(channel, dict) else []:
+        period = entry.get("valueUnsignedInt")
+        if str(entry.get("url", "")).endswith("backport-heartbeat-period") and isinstance(period, int) and period > 0:
+            return period
+    return None
 
 
 def subscription_of(practice: Practice, payer_id: str) -> PayerSubscription | None:
@@ -181,6 +220,7 @@ def notification_bundle(
         {"name": "topic", "valueCanonical": TOPIC},
         {"name": "status", "valueCode": "requested" if kind == "handshake" else "active"},
         {"name": "type", "valueCode": kind},
+        {"name": "events-since-subscription-start", "valueString": str(subscription.events)},
     ]
     entries: list[Json] = []
     if answer is not None:

@@ -96,6 +96,11 @@ def duplicate(request: Request) -> Revision:
     return Revision(at=request.now, lines=request.lines("A3", ["0Q"], text))
 
 
+def no_updates(request: Request) -> Revision:
+    """The answer of a payer that takes no updates: nothing is decided, and a new request is wanted (spec-64)."""
+    return Revision(at=request.now, errors=[PayerError(code="33", follow_up="N", path="Claim.related")])
+
+
 def _approve(request: Request) -> list[Revision]:
     return [Revision(at=request.now, lines=request.approved(request.now))]
 
@@ -187,10 +192,12 @@ RULES: dict[str, Callable[[Request], list[Revision]]] = {
     "400": _first_only,
     "401": _modify,
     "402": _certify_part,
+    "420": _pend,
     "500": _reject,
     "600": _flat("ZZ"),
     "604": _pend,
     "800": _two_notices,
     "900": _flat("NA", "No authorization is required for this service."),
+    "810": lambda request: [duplicate(request)],
     "901": _flat("CT", "Please call utilization management."),
 }

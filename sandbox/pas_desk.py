@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sandbox import pas_decide, pas_response
+from sandbox import desk, pas_decide, pas_response
+from sandbox.asked import Asked
 from sandbox.pas_check import claim_key, is_cancel, member_id, requestor_npi
-from sandbox.pas_words import BundleIndex, codings, dicts, extension_text, identifier_key, reference_of
+from sandbox.pas_read import read_bundle
+from sandbox.pas_words import BundleIndex, codings, dicts, extension, extension_text, identifier_key, reference_of
 from sandbox.payer_table import PayerProfile
-from sandbox.records import Json, Notification, Practice, PriorRequest, Revision
+from sandbox.records import Json, LineDecision, Notification, Practice, PriorRequest, Revision
 from sandbox.world import World
 
 NUMBER_NAMES = ("authorizationNumber", "administrationReferenceNumber")
@@ -31,6 +33,7 @@ class Submission:
     digest: str
     member: str
     npi: str
+    asked: Asked
 
     @property
     def scenario(self) -> str:
@@ -48,7 +51,7 @@ class Taken:
     refusal: str = ""
 
 
-def read_submission(bundle: Json) -> Submission:
+def read_submission(bundle: Json, *, inquiry: bool = False) -> Submission:
     """Read a Bundle that has passed `check_bundle`."""
     index = BundleIndex(bundle)
     url = str(index.entries[0]["fullUrl"])
@@ -61,6 +64,7 @@ def read_submission(bundle: Json) -> Submission:
         digest=hashlib.sha256(json.dumps(bundle, sort_keys=True).encode()).hexdigest(),
         member=member_id(index, claim, url),
         npi=requestor_npi(index, claim, url),
+        asked=read_bundle(bundle, inquiry=inquiry),
     )
 
 
@@ -77,8 +81,7 @@ def submit(world: World, practice: Practice, payer: PayerProfile, submission: Su
     if same is not None:
         practice.duplicate_submits += 1
         return Taken("refused", None, "This Claim.identifier was used for another request.")
-    key = pas_decide.service_key(submission.member, submission.claim)
-    if _on_file(practice, payer, key, now):
+    if desk.on_file(practice, payer, submission.asked, now):
         practice.duplicate_submits += 1
         revision = pas_decide.duplicate(pas_decide.Request(submission.claim, "", now, payer))
         refused = _new(submission, payer, "", now, [revision])
@@ -103,7 +106,7 @@ def _new(
         member_id=submission.member,
         requestor_npi=submission.npi,
         scenario=submission.scenario,
-        service_key=pas_decide.service_key(submission.member, submission.claim),
+        service_key=submission.asked.service_key,
         received_at=now,
         administrative_number=f"PEND-{number}",
         bundle=submission.bundle,
@@ -113,17 +116,11 @@ def _new(
 
 
 def _held(practice: Practice, payer: PayerProfile, key: str) -> PriorRequest | None:
-    return next((held for held in practice.requests if held.payer == payer.id and held.claim_identifier == key), None)
-
-
-def _on_file(practice: Practice, payer: PayerProfile, key: str, now: datetime) -> bool:
-    """Whether the payer has the same patient, service and date already; a rejected or cancelled one does not count."""
+    """The request of that trace number: the one that it was taken in under, or the one of its latest update."""
     for held in practice.requests:
-        state = held.at(now)
-        dead = bool(state.errors) or all(line.action == "C" for line in state.lines)
-        if held.payer == payer.id and held.service_key == key and not dead:
-            return True
-    return False
+        if held.payer == payer.id and key in (held.claim_identifier, claim_key(held.bundle["entry"][0]["resource"])):
+            return held
+    return None
 
 
 def _change(world: World, practice: Practice, payer: PayerProfile, submission: Submission, now: datetime) -> Taken:
@@ -138,21 +135,36 @@ def _change(world: World, practice: Practice, payer: PayerProfile, submission: S
         held.duplicate_submits += 1
         practice.duplicate_submits += 1
         return Taken("duplicate", pas_response.response_bundle(held, state, payer))
+    if submission.scenario == "420" and not is_cancel(submission.claim):
+        revision = pas_decide.no_updates(pas_decide.Request(submission.claim, "", now, payer))
+        refused = _new(submission, payer, "", now, [revision])
+        return Taken("refused", pas_response.response_bundle(refused, revision, payer))
     held.versions.append(submission.bundle_key)
     if is_cancel(submission.claim):
         revision = pas_decide.cancelled(state, now)
         held.revisions = [*_until(held, now), revision]
         return Taken("cancelled", pas_response.response_bundle(held, revision, payer))
     held.bundle = submission.bundle
-    held.service_key = pas_decide.service_key(submission.member, submission.claim)
+    held.service_key = submission.asked.service_key
     number = f"{payer.number_prefix}{world.next_number()}"
-    request = pas_decide.Request(submission.claim, number, now, payer)
-    informed = state.asks_for is not None and bool(dicts(submission.claim.get("supportingInfo")))
+    request = pas_decide.Request(pas_response.wanted(submission.claim), number, now, payer)
+    informed = state.asks_for is not None and _brings_something(submission.claim)
     scenario = submission.scenario
     fresh = pas_decide.answer_information(request) if informed else pas_decide.decide(scenario, request)
+    gone = pas_response.withdrawn(submission.claim)
+    for revision in fresh:
+        revision.lines += [LineDecision(sequence=sequence, action="C") for sequence in gone]
     held.revisions = [*_until(held, now), *fresh]
     announce(practice, held, fresh)
     return Taken("updated", pas_response.response_bundle(held, fresh[0], payer))
+
+
+def _brings_something(claim: Json) -> bool:
+    """Whether an update brings information that was not there before."""
+    return any(
+        (extension(info, "infoChanged") or {}).get("valueCode") == "added"
+        for info in dicts(claim.get("supportingInfo"))
+    )
 
 
 def _until(held: PriorRequest, now: datetime) -> list[Revision]:
@@ -186,14 +198,15 @@ def _given(held: PriorRequest) -> set[str]:
     return numbers | {held.administrative_number}
 
 
-def inform(world: World, practice: Practice, payer: PayerProfile, number: str) -> bool:
-    """Attach documents to the pended request of that control or reference number. False when nothing waits for them."""
+def inform(world: World, practice: Practice, payer: PayerProfile, number: str, member: str) -> bool:
+    """Attach documents to the member's pended request of that number. False when nothing waits for them."""
     now = world.now(practice)
     for held in practice.requests:
         state = held.at(now)
         names = {held.administrative_number, f"ACN-{held.administrative_number}"}
-        if held.payer == payer.id and number in names and state.asks_for is not None:
-            claim = held.bundle["entry"][0]["resource"]
+        mine = (held.payer, held.member_id) == (payer.id, member)
+        if mine and number in names and state.asks_for is not None:
+            claim = pas_response.wanted(held.bundle["entry"][0]["resource"])
             authorization = f"{payer.number_prefix}{world.next_number()}"
             fresh = pas_decide.answer_information(pas_decide.Request(claim, authorization, now, payer))
             held.revisions = [*_until(held, now), *fresh]

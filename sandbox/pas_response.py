@@ -67,6 +67,17 @@ def response_bundle(held: PriorRequest, revision: Revision, payer: PayerProfile,
     return bundle
 
 
+def withdrawn(claim: Json) -> list[int]:
+    """The sequences of the items that an update takes back."""
+    return [item["sequence"] for item in dicts(claim.get("item")) if dicts(item.get("modifierExtension"))]
+
+
+def wanted(claim: Json) -> Json:
+    """The Claim with the items that are still wanted."""
+    gone = withdrawn(claim)
+    return {**claim, "item": [item for item in dicts(claim.get("item")) if item.get("sequence") not in gone]}
+
+
 def closure(index: BundleIndex, base_url: str, references: list[str]) -> list[Json]:
     """The entries behind the references and all that those refer to, each once, with absolute references."""
     taken: dict[str, Json] = {}

@@ -16,7 +16,10 @@ from sandbox.clock import format_instant
 from sandbox.faults import HTML_PAGE
 from sandbox.gate import basic_credentials
 from sandbox.notifications import Notifier
+from sandbox.pas_attach import check_attachment
 from sandbox.pas_check import SIZE_LIMIT, Issues, check_bundle, single_issue
+from sandbox.pas_read import read_attachment
+from sandbox.pas_update import check_update
 from sandbox.pas_words import TOPIC, dicts
 from sandbox.payer_table import PAYERS, PayerProfile
 from sandbox.records import Json, Practice
@@ -129,7 +132,11 @@ async def _checked(request: Request, payer: PayerProfile, *, inquiry: bool) -> p
     issues = check_bundle(bundle, inquiry=inquiry, is_2_2=payer.is_2_2)
     if issues.found:
         _refuse_all(issues)
-    submission = pas_desk.read_submission(bundle)
+    submission = pas_desk.read_submission(bundle, inquiry=inquiry)
+    if submission.asked.kind == "update":
+        issues = check_update(bundle)
+        if issues.found:
+            _refuse_all(issues)
     note(
         request,
         claim_identifier=submission.key,
@@ -217,15 +224,16 @@ async def submit_attachment(payer_id: str, request: Request) -> Response:
     payer = _payer(payer_id)
     practice = _caller(request, payer)
     body = await _fhir_body(request)
-    parameters = {str(entry.get("name")): entry for entry in dicts(body.get("parameter"))}
-    missing = [name for name in ("TrackingId", "AttachTo", "MemberId", "Attachment") if name not in parameters]
-    if body.get("resourceType") != "Parameters" or missing:
-        _refuse(422, "required", f"Parameters needs {', '.join(missing) or 'resourceType Parameters'}.")
-    identifier = parameters["TrackingId"].get("valueIdentifier")
-    number = str(identifier.get("value", "")) if isinstance(identifier, dict) else ""
-    practice.attachments.append({"payer": payer.id, "tracking_id": number})
-    note(request, operation="submit-attachment", tracking_id=number)
-    if pas_desk.inform(world_of(request), practice, payer, number):
+    issues = check_attachment(body)
+    if issues.found:
+        _refuse_all(issues)
+    asked = read_attachment(body)
+    practice.attachments += [
+        {"payer": payer.id, "tracking_id": asked.trace, "sha256": document.sha256} for document in asked.documents
+    ]
+    note(request, operation="submit-attachment", tracking_id=asked.trace)
+    names = {asked.trace, *asked.prior_numbers}
+    if any(pas_desk.inform(world_of(request), practice, payer, name, asked.member_id) for name in sorted(names)):
         return Response(status_code=200)
     held = single_issue("informational", "The attachment is kept for a request to come.")
     held["issue"][0]["severity"] = "information"

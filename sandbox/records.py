@@ -151,6 +151,8 @@ class PayerSubscription(BaseModel):
     status: Literal["requested", "active", "error", "off"]
     resource: Json
     events: int = 0
+    heartbeat_seconds: int | None = None
+    sent_at: datetime | None = None
 
 
 class Notification(BaseModel):
@@ -194,6 +196,7 @@ class PracticeSettings(BaseModel):
     index_lag_seconds: int = Field(default=0, ge=0)
     delivery_lag_seconds: int = Field(default=60, ge=0)
     notification_content: dict[str, NotificationContent] = Field(default_factory=dict)
+    heartbeats: bool = True
     clearwave_secret: str = Field(default="sandbox-secret", min_length=1)
 
 

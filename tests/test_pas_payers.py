@@ -90,8 +90,8 @@ class Desk:
         action = InquireStatus(**self._common(), request=self.request(), numbers=numbers, why="a test")
         return self._told(await ActivityEnvironment().run(self.payers.inquire_status, action))
 
-    async def withdraw(self, *numbers: Number) -> list[Fact]:
-        action = WithdrawRequest(**self._common(), request=self.request(), numbers=numbers)
+    async def withdraw(self, *numbers: Number, **changes: Any) -> list[Fact]:
+        action = WithdrawRequest(**self._common(), request=self.request(**changes), numbers=numbers)
         return self._told(await ActivityEnvironment().run(self.payers.withdraw_request, action))
 
     async def send(

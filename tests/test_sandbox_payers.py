@@ -276,14 +276,22 @@ def test_an_information_request_names_the_document_and_ends_with_it(meridian: Pa
     asked = next(e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "CommunicationRequest")
     assert response["communicationRequest"][0]["reference"].endswith(asked["id"])
     control_number = asked["identifier"][0]["value"]
-    member = sent["entry"][0]["resource"]["patient"]
+    coverage = next(e["resource"] for e in sent["entry"] if e["resource"]["resourceType"] == "Coverage")
+    npi = {"system": "http://hl7.org/fhir/sid/us-npi", "value": NPI}
+    document = {"resourceType": "DocumentReference", "content": [{"attachment": {"data": "bm90ZQ=="}}]}
     parameters = [
-        {"name": "TrackingId", "valueIdentifier": {"value": control_number}},
+        {"name": "TrackingId", "valueIdentifier": {"system": "urn:test", "value": control_number}},
         {"name": "AttachTo", "valueCode": "preauthorization"},
-        {"name": "MemberId", "valueIdentifier": {"value": member["reference"]}},
-        {"name": "Attachment", "part": [{"name": "Content", "resource": {"resourceType": "DocumentReference"}}]},
+        {"name": "PayerId", "valueIdentifier": {"system": "urn:test", "value": "meridian"}},
+        {"name": "OrganizationId", "valueIdentifier": npi},
+        {"name": "ProviderId", "valueIdentifier": npi},
+        {"name": "MemberId", "valueIdentifier": {"system": "urn:test", "value": coverage["subscriberId"]}},
+        {"name": "Attachment", "part": [{"name": "Content", "resource": document}]},
     ]
     body = {"resourceType": "Parameters", "parameter": parameters}
+    for broken in (parameters[1:], [*parameters, {"name": "Note", "valueString": "x"}], parameters[:-1]):
+        refused = meridian.post("$submit-attachment", {**body, "parameter": broken})
+        assert refused.status_code == 422
     assert meridian.post("$submit-attachment", body).status_code == 200
     assert review(response["item"][0])["reasons"] == ["0U"]
     meridian.advance(datetime(2026, 3, 5, 15, 1, tzinfo=UTC))
@@ -391,7 +399,10 @@ def update_of(sent: Json, number: str) -> Json:
     relationship = concept("http://terminology.hl7.org/CodeSystem/ex-relatedclaimrelationship", "prior")
     claim["related"] = [{"claim": {"reference": prior["fullUrl"]}, "relationship": relationship}]
     category = concept("http://hl7.org/fhir/us/davinci-pas/CodeSystem/PASTempCodes", "freeFormMessage")
-    claim["supportingInfo"] = [{"sequence": 1, "category": category, "valueString": "The note was added."}]
+    added = {"url": f"{PAS}extension-infoChanged", "valueCode": "added"}
+    claim["supportingInfo"] = [
+        {"extension": [added], "sequence": 1, "category": category, "valueString": "The note was added."}
+    ]
     changed["identifier"]["value"] = number
     changed["entry"] = [fresh, *changed["entry"][1:], prior]
     return changed

@@ -93,7 +93,7 @@ def _items(fresh: Json, before: Json, places: dict[int, int]) -> list[Json]:
     made: list[Json] = []
     for sequence in sorted(now | then):
         if sequence not in now:
-            made.append(_gone(then[sequence]))
+            made.append(_resting_on(fresh, _gone(then[sequence])))
             continue
         item = dict(now[sequence])
         if "informationSequence" in item:
@@ -115,6 +115,16 @@ def _asked(item: Json) -> Json:
 
 def _gone(item: Json) -> Json:
     return {**_marked(_certified(item, CANCEL), "changed"), "modifierExtension": [_CANCELLED]}
+
+
+def _resting_on(claim: Json, item: Json) -> Json:
+    """The item without pointers at diagnoses and providers that are not named any more."""
+    made = dict(item)
+    for name, of in (("diagnosisSequence", "diagnosis"), ("careTeamSequence", "careTeam")):
+        there = {one["sequence"] for one in claim.get(of, [])}
+        kept = [place for place in made.pop(name, []) if place in there]
+        made |= {name: kept} if kept else {}
+    return made
 
 
 def _certified(item: Json, certification: str) -> Json:
