@@ -29,12 +29,10 @@ def check_attachment(body: Json) -> Issues:
     for name in _IDENTIFIERS:
         for entry in given.get(name, []):
             identifier = entry.get("valueIdentifier")
-            whole = isinstance(identifier, dict) and identifier.get("system") and identifier.get("value")
-            if (
-                issues.need(whole, f"Parameters.{name}", f"{name} needs system and value.")
-                and identifier["system"] == NPI
-            ):
-                issues.need(luhn_npi(str(identifier["value"])), f"Parameters.{name}", "Wrong NPI.", "value")
+            told: Json = identifier if isinstance(identifier, dict) else {}
+            whole = told.get("system") and told.get("value")
+            if issues.need(whole, f"Parameters.{name}", f"{name} needs system and value.") and told["system"] == NPI:
+                issues.need(luhn_npi(str(told["value"])), f"Parameters.{name}", "Wrong NPI.", "value")
     to = [entry.get("valueCode") for entry in given.get("AttachTo", [])]
     issues.need(to == ["preauthorization"], "Parameters.AttachTo", "AttachTo must be preauthorization.", "value")
     for entry in given.get("ServiceDate", []):

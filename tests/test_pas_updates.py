@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connectors.pas.attachment import attachment_parameters, attachments
 from connectors.pas.write import Version, cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
-from domain.facts import AnswerNotUnderstood, RequestRejected, RequestSubmitted, StatusInquired
+from domain.facts import AnswerNotUnderstood, DecisionReceived, RequestRejected, RequestSubmitted, StatusInquired
 from domain.order import DocumentRef
 from domain.request import Request
 from sandbox.asked import Asked, AskedDocument, AskedLine, Person
@@ -203,7 +203,8 @@ def changes(desk: Desk, *numbers: Any, **more: Any) -> dict[str, Any]:
 async def test_an_update_is_searched_for_then_sent_once_and_answered_line_by_line(here: World, payer: str) -> None:
     desk = Desk(here, "202", payer)
     _, pended = await desk.submit()
-    numbers = pended.decision.all_numbers  # type: ignore[attr-defined] - a DecisionReceived
+    assert isinstance(pended, DecisionReceived)
+    numbers = pended.decision.all_numbers
     submitted, decided = await desk.submit(**changes(desk, *numbers))
     assert isinstance(submitted, RequestSubmitted)
     assert submitted.trace == f"{desk.request().trace}.2"
@@ -248,7 +249,8 @@ async def test_an_update_brings_the_documents_of_both_and_answers_what_was_asked
     updated = {"prior": prior, "documents": (note,), "trace": f"{prior.trace}.2", "attempt": 2}
     _, decided = await desk.submit(**updated)
     assert outcomes(decided) == ["1:pended", "3:pended"]
-    assert decided.decision.asks == ()  # type: ignore[attr-defined] - a DecisionReceived
+    assert isinstance(decided, DecisionReceived)
+    assert decided.decision.asks == ()
     gone = DocumentRef(id="0" * 64, kind="office_note", media_type="text/plain", size=1)
     with pytest.raises(Exception, match="document_missing"):
         await desk.submit(**{**updated, "prior": desk.request(documents=(gone,)), "trace": "case-other"})
