@@ -16,6 +16,7 @@ from domain.base import Frozen, Key, Name
 from domain.calendars import Ends, Kind, LocalTime, Span, Weekly, weekly_until
 from domain.decision import Outcome
 from domain.order import Urgency
+from domain.portal import PortalField
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,40}$")]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()-]{6,20}$")]
@@ -242,6 +243,7 @@ class Channel(Rule):
     notification: bool = False
     subscription_filter: Literal["org-identifier", "orgIdentifier"] | None = None
     packet: tuple[Word, ...] = ()
+    portal_fields: tuple[PortalField, ...] = Field(default=(), max_length=40, description="What a person types where.")
     can: tuple[Ability, ...] = Field(
         default=(Ability.SUBMIT, Ability.INQUIRE, Ability.CANCEL), description="What the payer takes on this channel."
     )
@@ -249,8 +251,10 @@ class Channel(Rule):
         default=None, description="The clearinghouse or gateway that carries it, by our name for it."
     )
     payer_code: Key | None = Field(default=None, description="How the carrier names the payer.")
-    sender: Key | None = Field(default=None, description="Whom the carrier knows us as (X12 ISA06).")
-    receiver: Key | None = Field(default=None, description="To whom an interchange is addressed (X12 ISA08).")
+    sender: Key | None = Field(
+        default=None, description="Whom the carrier knows us as (X12 ISA06, our Direct address)."
+    )
+    receiver: Key | None = Field(default=None, description="To whom it is addressed (X12 ISA08, a Direct address).")
     mode: Literal["real_time", "batch"] = "real_time"
     status_map: dict[str, Outcome] = Field(
         default={}, description="A gateway's status codes by meaning; one that is not here is unknown."
@@ -285,6 +289,8 @@ class Channel(Rule):
             Rail.PAS: ("version", "base_url", "token_url"),
             Rail.X12: ("via", "base_url", "payer_code", "sender", "receiver"),
             Rail.GATEWAY: ("via", "base_url", "token_url", "payer_code", "status_map"),
+            Rail.FAX: ("via",) if self.base_url else (),
+            Rail.DIRECT: ("via", "base_url", "sender", "receiver"),
         }
         missing = [field for field in needed.get(self.rail, ()) if not getattr(self, field)]
         if self.rail is Rail.PAS and self.notification and self.subscription_filter is None:
