@@ -17,6 +17,7 @@ from domain.facts import (
     AppointmentChanged,
     CallLogged,
     CaseClosed,
+    ChannelReported,
     ChartDocumented,
     ClockBreached,
     ClockExtended,
@@ -38,6 +39,7 @@ from domain.facts import (
     OrderCancelled,
     OrderChanged,
     OrderReceived,
+    PacketPrepared,
     PatientNotified,
     PlanFailed,
     PolicyMissing,
@@ -103,6 +105,9 @@ class Case:
     chart: tuple[ChartDocumented, ...] = ()
     responsibility: ResponsibilityPosted | None = None
     claims: tuple[NotificationClaimed, ...] = ()
+    packets: tuple[PacketPrepared, ...] = ()
+    channels: Mapping[str, ChannelReported] = field(default_factory=empty)
+    """Since when a payer's channel is as it was last reported, by `<payer>/<rail>`."""
     breached: Mapping[str, ClockBreached] = field(default_factory=empty)
     notes: tuple[NoteAdded | CallLogged, ...] = ()
     unknown: tuple[UnknownFact, ...] = ()
@@ -339,6 +344,13 @@ def _apply(case: Case, fact: Fact) -> Case:
             return replace(case, responsibility=fact)
         case NotificationClaimed():
             return replace(case, claims=(*case.claims, fact))
+        case PacketPrepared():
+            return replace(case, packets=(*case.packets, fact))
+        case ChannelReported():
+            way = f"{fact.payer}/{fact.rail}"
+            held = case.channels.get(way)
+            same = held is not None and held.state == fact.state
+            return case if same else replace(case, channels=with_key(case.channels, way, fact))
         case ClockBreached():
             return replace(case, breached=with_key(case.breached, fact.clock, fact))
         case PlanFailed():
