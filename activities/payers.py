@@ -10,6 +10,7 @@ from typing import Protocol
 from temporalio import activity
 
 from activities.gate import Asked, Gate
+from activities.gateway import GatewayRail
 from activities.outside import Outside, guarded
 from activities.pas import PasRail
 from connectors.errors import Refused
@@ -45,7 +46,14 @@ class Payers:
         self, outside: Outside, rails: Mapping[str, PayerRail] | None = None, gate: Gate | None = None
     ) -> None:
         self._gate = gate
-        self.rails: Mapping[str, PayerRail] = rails if rails is not None else {Rail.PAS.value: PasRail(outside)}
+        self.rails: Mapping[str, PayerRail] = (
+            rails
+            if rails is not None
+            else {
+                Rail.PAS.value: PasRail(outside),
+                Rail.GATEWAY.value: GatewayRail(outside),
+            }
+        )
 
     @activity.defn(name="submit_request")
     @guarded

@@ -14,6 +14,7 @@ from sandbox import (
     control,
     eligibility,
     fax,
+    gateway,
     luma,
     nextgen,
     nextgen_chart,
@@ -30,7 +31,7 @@ from sandbox.world import World
 SYSTEMS: dict[str, tuple[APIRouter, ...]] = {
     "payers": (payers.router,),
     "clearinghouses": (clearinghouse.router,),
-    "gateways": (),
+    "gateways": (gateway.router,),
     "stedi": (eligibility.router,),
     "nextgen": (
         nextgen.router,

@@ -139,9 +139,9 @@ class GatewayClient:
         )
 
     def _require_mock(self, answer: httpx.Response, *, writes: bool) -> None:
-        """Outside production nothing may be live. A web page is nobody's answer, and is left to the reader."""
+        """Outside production nothing may be live. What is an error or a web page is left to the reader."""
         page = "html" in answer.headers.get("content-type", "").lower()
-        if self._demo and not page and answer.headers.get(MOCK_HEADER, "").lower() != "true":
+        if self._demo and answer.is_success and not page and answer.headers.get(MOCK_HEADER, "").lower() != "true":
             raise (OutcomeUnknown if writes else Refused)("gateway:not_a_mock_answer")
 
     async def _send(

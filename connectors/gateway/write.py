@@ -76,7 +76,7 @@ def request_type(request: Request) -> str:
 def search_query(
     request: Request, practice: Requester, payer_code: str, numbers: tuple[Number, ...] = ()
 ) -> dict[str, str]:
-    """Return the query that finds a request: by patient, requester and dates, and the payer's latest number if held."""
+    """Return the query that finds a request: by patient and requester, and the payer's latest number, else the dates."""
     patient, coverage = request.order.patient, request.coverage
     query = {
         "payer.id": payer_code,
@@ -87,14 +87,13 @@ def search_query(
         "patient.birthDate": patient.birth_date.isoformat(),
         "patient.subscriberRelationshipCode": RELATIONSHIPS[coverage.relationship],
         "requestTypeCode": request_type(request),
-        **_dates(request.service_lines),
     }
     held = {number.type: number.value for number in numbers}
     if NumberType.CERTIFICATION in held:
-        query["certificationNumber"] = held[NumberType.CERTIFICATION]
-    elif NumberType.ADMINISTRATIVE in held:
-        query["referenceNumber"] = held[NumberType.ADMINISTRATIVE]
-    return query
+        return {**query, "certificationNumber": held[NumberType.CERTIFICATION]}
+    if NumberType.ADMINISTRATIVE in held:
+        return {**query, "referenceNumber": held[NumberType.ADMINISTRATIVE]}
+    return {**query, **_dates(request.service_lines)}
 
 
 def encode(body: Json) -> bytes:
