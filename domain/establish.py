@@ -9,6 +9,7 @@ from domain.case import Case
 from domain.decision import Decision, InformationAsk, LineDecision, Number, NumberType, Outcome, Reason, Result
 from domain.facts import (
     AppointmentChanged,
+    ChannelReported,
     ChartDocumented,
     ClockExtended,
     CoverageVerified,
@@ -34,9 +35,11 @@ from domain.facts import (
 )
 from domain.order import Appointment, DocumentRef
 from domain.policy_rules import WhoAsks
+from domain.proof import lacking, receipt_of
 from domain.results import (
     Acknowledged,
     Asked,
+    ChannelTrouble,
     CoverageConfirmed,
     Decided,
     DocumentsAttached,
@@ -65,6 +68,7 @@ from domain.rules.submission import trace_of
 from domain.track import Attempt, Track
 
 _ALWAYS = {"accept", "self_pay"}
+_SENDING = {TaskKind.SUBMIT_REQUEST, TaskKind.CORRECT_REQUEST}
 
 
 class WrongResult(ValueError):
@@ -226,7 +230,13 @@ def _questionnaire(desk: Desk, form: QuestionnaireFilled) -> tuple[Fact, ...]:
 
 def _submitted(desk: Desk, form: Submitted) -> tuple[Fact, ...]:
     numbers = tuple(Number(type=number.type, value=number.value) for number in form.numbers)
-    return (_request(desk, form.receipt, form.rail or desk.rail, numbers),)
+    rail = form.rail or desk.rail
+    sends = desk.opened is not None and desk.opened.task_kind in _SENDING
+    # Who only asked whether it is there has the payer's word for it, whichever way it went.
+    missing = lacking(form, rail) if sends or form.rail else None
+    if missing is not None:
+        raise WrongResult(missing, ("receipt",))
+    return (_request(desk, receipt_of(form), rail, numbers),)
 
 
 def _decided(desk: Desk, form: Decided) -> tuple[Fact, ...]:
@@ -373,6 +383,14 @@ def _extended(desk: Desk, form: TimeExtended) -> tuple[Fact, ...]:
     )
 
 
+def _trouble(desk: Desk, form: ChannelTrouble) -> tuple[Fact, ...]:
+    payer, rail = desk.track.requirement.payer, form.rail or desk.rail
+    known = desk.case.channels.get(f"{payer}/{rail}")
+    if form.state == (known.state if known else "working"):
+        raise WrongResult("That is how it is known to be already; say what changed.", ("state",))
+    return (ChannelReported(**desk.head, track=desk.track.key, payer=payer, rail=rail, state=form.state),)
+
+
 def _nothing_more(desk: Desk, form: Form) -> tuple[Fact, ...]:
     gathering = desk.opened is not None and desk.opened.task_kind is TaskKind.GATHER_DOCUMENTS
     if isinstance(form, SendWithout) and gathering and not missing_documents(desk.case, desk.track):
@@ -471,5 +489,6 @@ _BY_FORM: dict[type[Form], Callable[..., tuple[Fact, ...]]] = {
     VisitArranged: _visit,
     Withdrawn: _withdrawn,
     TimeExtended: _extended,
+    ChannelTrouble: _trouble,
     Acknowledged: _nothing_more,
 }

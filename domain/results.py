@@ -117,10 +117,15 @@ class Submitted(Form):
     """The payer has the request, with proof."""
 
     result: Literal["submitted"] = "submitted"
-    rail: Literal["portal", "fax", "phone", "pas"] | None = Field(
+    rail: Literal["portal", "fax", "phone", "pas", "x12", "gateway", "direct"] | None = Field(
         default=None, description="How it went, where not as the task says."
     )
-    receipt: Receipt
+    receipt: Receipt = Field(
+        description="A portal's reference number or screenshot, a fax machine's report, a call's reference number."
+    )
+    representative: str | None = Field(
+        default=None, max_length=100, description="Who said at the payer that it is there; a call names them."
+    )
     numbers: tuple[PayerNumber, ...] = Field(default=(), max_length=5)
 
 
@@ -254,6 +259,16 @@ class TimeExtended(Asked):
     until: Instant
 
 
+class ChannelTrouble(Form):
+    """How a way to the payer is: it does not let us in, or it works again. Handed in instead of a result."""
+
+    result: Literal["channel_trouble"] = "channel_trouble"
+    state: Literal["credentials", "second_factor", "down", "working"]
+    rail: Literal["portal", "fax", "phone"] | None = Field(
+        default=None, description="Which way, where not the one that the task names."
+    )
+
+
 class Acknowledged(Form):
     """Seen and acted on; the note says how."""
 
@@ -282,6 +297,7 @@ TaskResult = Annotated[
     | VisitArranged
     | Withdrawn
     | TimeExtended
+    | ChannelTrouble
     | Acknowledged,
     Field(discriminator="result"),
 ]
@@ -311,6 +327,7 @@ class ResultName(StrEnum):
     VISIT = "visit"
     WITHDRAWN = "withdrawn"
     TIME_EXTENDED = "time_extended"
+    CHANNEL_TROUBLE = "channel_trouble"
     ACKNOWLEDGED = "acknowledged"
 
 
@@ -319,7 +336,7 @@ _MODELS: dict[ResultName, type[Form]] = {
     for cls in (
         CoverageConfirmed, RequirementFound, ReferralFound, DocumentsAttached, QuestionnaireFilled, SendWithout,
         Submitted, Decided, StillPending, InformationAsked, NotThere, Resend, InformationGiven, OptionPicked, Told, Filed,
-        ResponsibilityEntered, VisitArranged, Withdrawn, TimeExtended, Acknowledged,
+        ResponsibilityEntered, VisitArranged, Withdrawn, TimeExtended, ChannelTrouble, Acknowledged,
     )
 }  # fmt: skip
 

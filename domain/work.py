@@ -16,6 +16,7 @@ from domain.establish import Desk, WrongResult, establish
 from domain.facts import Fact, TaskClaimed, TaskCompleted, TaskKind, TaskOpened, TaskReleased
 from domain.plan import PlanError, settle
 from domain.results import Form, ResultName, form_schema
+from domain.rules.access import RESTORE
 from domain.track import Task
 
 _R = ResultName
@@ -28,12 +29,12 @@ FORMS: dict[TaskKind, tuple[ResultName, ...]] = {
     TaskKind.OBTAIN_REFERRAL: (_R.REFERRAL_OBTAINED,),
     TaskKind.GATHER_DOCUMENTS: (_R.DOCUMENTS_ATTACHED, _R.SEND_WITHOUT),
     TaskKind.FILL_QUESTIONNAIRE: (_R.QUESTIONNAIRE_FILLED, _R.DOCUMENTS_ATTACHED, _R.SEND_WITHOUT),
-    TaskKind.SUBMIT_REQUEST: _SENT,
+    TaskKind.SUBMIT_REQUEST: (*_SENT, _R.CHANNEL_TROUBLE),
     TaskKind.CORRECT_REQUEST: (_R.RESEND, *_SENT),
     TaskKind.FIND_REQUEST: (*_SENT, _R.NOT_THERE),
-    TaskKind.CHECK_STATUS: (*_ANSWERS, _R.TIME_EXTENDED),
+    TaskKind.CHECK_STATUS: (*_ANSWERS, _R.TIME_EXTENDED, _R.CHANNEL_TROUBLE),
     TaskKind.READ_ANSWER: (*_ANSWERS, _R.SUBMITTED, _R.ACKNOWLEDGED),
-    TaskKind.SEND_INFORMATION: (_R.INFORMATION_SENT, _R.DECIDED),
+    TaskKind.SEND_INFORMATION: (_R.INFORMATION_SENT, _R.DECIDED, _R.CHANNEL_TROUBLE),
     TaskKind.CHOOSE_AFTER_DENIAL: (_R.OPTION_CHOSEN, _R.DECIDED, _R.RESEND),
     TaskKind.COMPARE_APPROVAL: (_R.OPTION_CHOSEN, _R.DECIDED, _R.RESEND),
     TaskKind.TELL_PATIENT: (_R.TOLD,),
@@ -51,6 +52,7 @@ _REVIEWS: dict[str, tuple[ResultName, ...]] = {
     "review_change": (_R.ACKNOWLEDGED, _R.RESEND),
     "review_visit": (_R.VISIT,),
     "withdraw": (_R.WITHDRAWN,),
+    RESTORE: (_R.CHANNEL_TROUBLE,),
     "pursue": (_R.DECIDED, _R.OPTION_CHOSEN, _R.RESEND),
 }
 
@@ -66,6 +68,7 @@ OUTCOMES: tuple[ResultName, ...] = (
     _R.OPTION_CHOSEN,
     _R.TIME_EXTENDED,
     _R.VISIT,
+    _R.CHANNEL_TROUBLE,
 )
 """The forms that somebody may hand in without a task."""
 
@@ -115,6 +118,8 @@ def release(case: Case, task: str, *, by: str, now: datetime, source_id: str, su
 def complete(case: Case, task: str, form: Form, *, by: str, now: datetime, source_id: str) -> tuple[Fact, ...]:
     """What finished work established, with the task's completion last; source ids are `<source_id>#<place>`.
 
+    Trouble with the way to the payer finishes no work: the task is given back instead.
+
     `by` is `person:<id>`, `now` the case's time (UTC). Whether that person holds the task is for `domain.refusal`.
 
     Raises:
@@ -129,6 +134,9 @@ def complete(case: Case, task: str, form: Form, *, by: str, now: datetime, sourc
         raise WrongResult(msg, ("result",))
     _in_the_past(form, now)
     desk = Desk(case, work.opened, work.opened.track, by, form.occurred_at or now, source_id)
+    if name is _R.CHANNEL_TROUBLE and not task.startswith(f"{RESTORE}/"):
+        given_back = TaskReleased(occurred_at=now, by=by, source_id=source_id, track=work.opened.track, task=task)
+        return _numbered((*establish(desk, form), given_back), source_id)
     done = TaskCompleted(
         occurred_at=now,
         by=by,

@@ -1,5 +1,6 @@
 """The duties of the job, one file each. A new rule is one file and one line here."""
 
+from domain.rules.access import access
 from domain.rules.asking import Rule
 from domain.rules.cancellation import cancellation, superseded
 from domain.rules.chart import chart
@@ -22,6 +23,7 @@ RULES: tuple[Rule, ...] = (
     requirement,
     coverage,
     documents,
+    access,
     questionnaire,
     superseded,
     submission,
