@@ -147,14 +147,19 @@ def _review(job: Job, message: Message, payer: X12Payer | None) -> tuple[list[tu
         return [(Answered("refused", job.now, asked, errors=(wrong,) if wrong else ()), mine)], "refused"
     if asked.kind == "inquiry":
         found = desk.inquire(job.world, job.practice, payer.profile, asked)
-        return [(answer, _reply_of(answer.held)) for answer in found], "inquired"
+        return [(_echoed(answer, asked), _reply_of(answer.held)) for answer in found], "inquired"
     answer = desk.take(job.world, job.practice, payer.profile, "x12", asked)
     if answer.held is not None and answer.effect in ("created", "updated", "cancelled"):
         _remember(job, answer.held, message)
         announce(job.practice, answer.held, payer, job.now)
     if not mine.line_traces:
         mine = replace(mine, line_traces=_reply_of(answer.held).line_traces)
-    return [(answer, mine)], answer.effect
+    return [(_echoed(answer, asked), mine)], answer.effect
+
+
+def _echoed(answer: Answered, asked: Asked) -> Answered:
+    """The same with the trace of the message that is answered: a cancel and an inquiry have one of their own."""
+    return replace(answer, asked=replace(answer.asked, trace=asked.trace, originator=asked.originator))
 
 
 def _remember(job: Job, held: HeldReview, message: Message) -> None:
@@ -212,7 +217,7 @@ def pick_up(world: World, practice: Practice, payload_id: str) -> bytes:
     """What is ready of a submission, every time all of it; or, by another id, all that nobody has picked up yet."""
     now, house = world.now(practice), practice.clearinghouse
     known = any(mail.payload_id == payload_id for mail in house.mail) or payload_id in house.batches
-    ready = [mail for mail in house.mail if mail.due <= now]
+    ready = sorted((mail for mail in house.mail if mail.due <= now), key=lambda mail: mail.due)
     if known:
         ready = [mail for mail in ready if mail.payload_id == payload_id]
     else:

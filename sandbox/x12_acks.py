@@ -7,6 +7,8 @@ from sandbox.x12_payers import CLEARINGHOUSE
 from sandbox.x12_write import Envelope, Row, interchange, serialize
 
 GUIDE = "005010X231A1"
+LOOP_LENGTH = 4
+"""Of IK303: the letters of a loop's name do not fit (2010B is 2010); the position tells them apart."""
 MARKS = Delimiters("*", "^", ":", "~")
 
 
@@ -48,7 +50,7 @@ def rejected(opened: Opened, wrong: Rejected, envelope: Envelope) -> bytes:
         wrong.faults, key=lambda fault: (fault.segment, fault.position, fault.loop, fault.code)
     ):
         segment, position, loop, code = place
-        rows.append(("IK3", segment, str(position), loop, code))
+        rows.append(("IK3", segment, str(position), loop[:LOOP_LENGTH], code))
         for fault in faults:
             if fault.element:
                 at = f"{fault.element}:{fault.component}" if fault.component else str(fault.element)

@@ -270,7 +270,9 @@ def _attachment(found: _Found) -> Asked:
         member_id=who.get(9),
         subscriber=_person(found, "1000", who, SELF),
         documents=tuple(documents),
-        prior_numbers=tuple(ref.get(2) for ref in found.all("REF", "2000") if ref.get(1) in ("BB", "NT")),
+        prior_numbers=tuple(
+            dict.fromkeys(ref.get(2) for ref in found.all("REF", "2000") if ref.get(1) in ("BB", "NT"))
+        ),
     )
 
 

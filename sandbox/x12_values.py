@@ -91,7 +91,7 @@ SEGMENTS: dict[str, tuple[int, tuple[Element, ...]]] = {
         10,
         (
             _need(1),
-            _need(2, codes="1 2 3 4 I N R S"),
+            _may(2, codes="1 2 3 4 I N R S"),
             _may(3, pattern=SERVICE_TYPES.pattern),
             _may(6, codes="03 E U"),
             _may(9, codes="I M N O P Y"),
@@ -273,6 +273,8 @@ def _trn(checks: Checks) -> None:
 
 def _um(checks: Checks) -> None:
     segment = checks.segment
+    if checks.placed.loop == "2000E" and not segment.get(2):
+        checks.add(2, MISSING)
     if checks.placed.loop == "2000E" and not segment.get(3) and segment.get(1) != "AR":
         checks.add(3, MISSING)
     if segment.get(4):
