@@ -36,6 +36,8 @@ class Lines:
     """Trace numbers that the lines echo."""
     decides: bool = False
     """Whether anything in it is a decision or a remark in place of one."""
+    contradicts: bool = False
+    """Whether it decides one line twice, and differently."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -160,16 +162,21 @@ def _add(lines: Lines, line: LineDecision) -> None:
         lines.notes.append(f"The answer decides line {line.line} twice; the first counts.")
         return
     lines.notes.append(f"The answer decides line {line.line} twice, and differently.")
+    lines.contradicts = True
     code = text("/".join(dict.fromkeys(c for c in (before.code, line.code) if c)), 30)
     reasons = tuple(dict.fromkeys((*before.reasons, *line.reasons)))[:MAX_REASONS]
     lines.found[line.line] = LineDecision(line=line.line, decision=Outcome.UNKNOWN, code=code, reasons=reasons)
 
 
 def _add_unnamed(lines: Lines, whole: Action, services: Sequence[Statement], mine: Ours | None) -> None:
-    """Lines that the answer does not name have the event's decision."""
+    """Lines that the answer does not name have the event's decision, unless another decision may be meant for them."""
+    doubtful = any(line.decision is not whole.outcome for line in lines.extra) or lines.contradicts
     unnamed = [number for number in mine.lines if number not in lines.found] if mine is not None else []
     if mine is None and not services:
         unnamed = [0]
+    if unnamed and doubtful:
+        lines.notes.append("A decision of the answer fits no line: those that it does not name are not decided.")
+        whole = Action(Outcome.UNKNOWN, whole.code, reasons=whole.reasons)
     begin, end = _validity(lines.event, lines.event)
     permits = whole.outcome in AUTHORIZES or whole.outcome is Outcome.NOT_REQUIRED
     # A quantity of the event is a line's only where there is just one.
