@@ -189,14 +189,14 @@ def _reply_of(held: HeldReview | None) -> Reply:
 def announce(practice: Practice, held: HeldReview, payer: X12Payer, now: datetime) -> None:
     """Plan what the payer will say of its own accord; what was planned of this request before is dropped."""
     house = practice.clearinghouse
-    mine = (payer.code, held.asked.trace)
-    house.mail = [mail for mail in house.mail if (mail.payer_code, mail.trace) != mine or mail.due <= now]
+    reference = held.administrative_number
+    house.mail = [mail for mail in house.mail if mail.reference != reference or mail.due <= now]
     house.mail += [
         Mail(
             payload_id=held.wire.get("payload_id", ""),
             due=due,
             payer_code=payer.code,
-            trace=held.asked.trace,
+            reference=reference,
             as_of=as_of,
         )
         for due, as_of in desk.notices(held, now)
@@ -232,9 +232,7 @@ def pick_up(world: World, practice: Practice, payload_id: str) -> bytes:
 def _notice(world: World, practice: Practice, mail: Mail) -> bytes:
     """An unsolicited 278 response: the state of a request as of then."""
     payer = X12_PAYERS[mail.payer_code]
-    held = next(
-        (h for h in practice.reviews if (h.payer, h.asked.trace) == (payer.id, mail.trace) and h.rail == "x12"), None
-    )
+    held = next((h for h in practice.reviews if h.administrative_number == mail.reference), None)
     if held is None or mail.as_of is None:
         return b""
     wire = held.wire

@@ -96,6 +96,7 @@ def take(world: World, practice: Practice, payer: PayerProfile, rail: str, asked
         scenario=asked.scenario,
         received_at=now,
         administrative_number=f"PEND-{number}",
+        traces=[asked.trace],
         revisions=decide(asked.scenario, asked, number, now, payer),
     )
     practice.reviews.append(held)
@@ -121,8 +122,8 @@ def inquire(world: World, practice: Practice, payer: PayerProfile, asked: Asked)
     ]
     if numbers:
         mine = [held for held in mine if numbers & given(held)]
-    elif any(held.asked.trace == asked.trace for held in mine):
-        mine = [held for held in mine if held.asked.trace == asked.trace]
+    elif any(asked.trace in held.traces for held in mine):
+        mine = [held for held in mine if asked.trace in held.traces]
     elif services:
         mine = [held for held in mine if services & {line.code for line in held.asked.lines}]
     return [answer(held, now) for held in mine]
@@ -175,7 +176,7 @@ def _dead(state: Revision) -> bool:
 
 
 def _by_trace(practice: Practice, payer: PayerProfile, asked: Asked) -> HeldReview | None:
-    return next((h for h in practice.reviews if (h.payer, h.asked.trace) == (payer.id, asked.trace)), None)
+    return next((h for h in practice.reviews if h.payer == payer.id and asked.trace in h.traces), None)
 
 
 def _change(world: World, practice: Practice, payer: PayerProfile, asked: Asked, now: datetime) -> Answered:
@@ -197,6 +198,7 @@ def _change(world: World, practice: Practice, payer: PayerProfile, asked: Asked,
         number = f"{payer.number_prefix}{world.next_number()}"
         held.revisions = [*_until(held, now), *decide(asked.scenario, asked, number, now, payer)]
     held.asked = asked
+    held.traces.append(asked.trace)
     return answer(held, now, "updated")
 
 
@@ -212,12 +214,12 @@ def _prior(practice: Practice, payer: PayerProfile, asked: Asked) -> HeldReview 
     numbers = set(asked.prior_numbers)
     if numbers:
         return next((held for held in reversed(mine) if numbers & given(held)), None)
-    return next((held for held in mine if held.asked.trace == asked.trace), None)
+    return next((held for held in mine if asked.trace in held.traces), None)
 
 
 def _waiting_for(held: HeldReview) -> set[str]:
     announced = {document.control_number for document in held.asked.documents}
-    return {held.administrative_number, f"ACN-{held.administrative_number}", held.asked.trace, *announced}
+    return {held.administrative_number, f"ACN-{held.administrative_number}", *held.traces, *announced}
 
 
 def _inform(world: World, payer: PayerProfile, held: HeldReview, asked: Asked, now: datetime) -> None:

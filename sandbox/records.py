@@ -101,7 +101,10 @@ class PriorRequest(BaseModel):
 
 
 class HeldReview(BaseModel):
-    """A request that a payer holds by a rail other than PAS, as it was understood. `wire` is what that rail keeps."""
+    """A request that a payer holds by a rail other than PAS, as it was understood last.
+
+    `traces` are those of the request and of its updates. `wire` is what that rail keeps.
+    """
 
     payer: str
     rail: str
@@ -111,6 +114,7 @@ class HeldReview(BaseModel):
     administrative_number: str
     revisions: list[Revision]
     duplicate_submits: int = 0
+    traces: list[str] = Field(default_factory=list)
     wire: dict[str, str] = Field(default_factory=dict)
 
     def at(self, now: datetime) -> Revision:
@@ -121,14 +125,15 @@ class HeldReview(BaseModel):
 class Mail(BaseModel):
     """What a clearinghouse has for a practice to pick up from `due` on: ready-made X12, or a request's state as of then.
 
-    `payload_id` is the submission that it belongs to; `taken_by` the pickup that got it out of the open mailbox.
+    `payload_id` is the submission that it belongs to, `reference` the request's administrative number, `taken_by` the
+    pickup that got it out of the open mailbox.
     """
 
     payload_id: str
     due: datetime
     x12: str = ""
     payer_code: str = ""
-    trace: str = ""
+    reference: str = ""
     as_of: datetime | None = None
     taken_by: str = ""
 

@@ -509,6 +509,17 @@ def test_what_the_payer_says_later_waits_in_the_mailbox(house: Clearinghouse) ->
     assert house.ask(inquiry("MBR4201", payer="BLSTM"), INQUIRY).actions() == ["A1"]
 
 
+def test_an_update_under_another_trace_takes_the_place_of_what_was_to_come(house: Clearinghouse) -> None:
+    asked = house.ask(request("200", member="MBR2200", trace="T-1"))
+    number = asked.one("REF", "NT")[2]
+    change = {"event": "UM*HS*S*73*11:B", "extra": (f"REF*NT*{number}",), "trace": "T-2"}
+    assert house.ask(request("200", member="MBR2200", lines=(("95886", 2),), **change)).actions() == ["A4"]
+    assert house.ask(request("200", member="MBR2200", trace="T-1", date="20260501")).one("HCR")[3] == "0Q"
+    house.now += timedelta(days=4)
+    told = house.pick_up()
+    assert (told.actions(), told.one("TRN", "2", "T-2")[3], told.one("SV1")[4]) == (["A1"], "1900000001", "2")
+
+
 def test_a_late_word_about_a_real_time_request_is_in_the_open_mailbox(house: Clearinghouse) -> None:
     pended = house.ask(request("800", member="MBR3800", trace="LATE"))
     assert pended.actions() == ["A4"]
