@@ -162,7 +162,7 @@ def _service(
     if decided is not None and own:
         rows.append(_hcr(decided, payer))
     dates = _dates(decided, payer, "472") if decided is not None and own else []
-    if line.date_from is not None and not any(row[1] == "472" for row in dates):
+    if own and line.date_from is not None and not any(row[1] == "472" for row in dates):
         rows.append(("DTP", "472", *_period(line.date_from, line.date_to or line.date_from)))
     rows += dates
     units = decided.quantity if decided is not None and decided.quantity is not None else line.units

@@ -330,7 +330,7 @@ def test_an_approval_of_the_hmo_stands_at_the_event(house: Clearinghouse) -> Non
     hcr = answer.one("HCR")
     assert hcr[1] == "A1"
     assert hcr[2].startswith("HHA")
-    assert answer.all("DTP", "AAH") == [["DTP", "AAH", "RD8", "20260320-20260618"]]
+    assert answer.all("DTP") == [["DTP", "AAH", "RD8", "20260320-20260618"]]
     assert [segment[4] for segment in answer.all("SV1")] == ["4", "1"]
     assert answer.one("SE")[1] == str(answer.index(answer.one("SE")) - answer.index(answer.one("ST")) + 1)
 
