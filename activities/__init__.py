@@ -27,6 +27,7 @@ from runtime.embedded_postgres import database_url
 from runtime.keys import KeyRing
 from runtime.practices import Practice
 from runtime.settings import Settings
+from store.control_numbers import ControlNumbers
 from store.database import Database
 from store.shelf import Shelf
 
@@ -84,5 +85,5 @@ def case_activities(parts: Parts) -> Activities:
 
 def payer_activities(parts: Parts) -> Activities:
     """What a payer's queue serves, at the rate that the payer bears."""
-    payers = Payers(parts.outside, gate=Gate(parts.database))
+    payers = Payers(parts.outside, gate=Gate(parts.database), numbers=ControlNumbers(parts.database))
     return [payers.submit_request, payers.inquire_status, payers.withdraw_request, payers.send_information]

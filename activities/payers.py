@@ -13,6 +13,8 @@ from activities.gate import Asked, Gate
 from activities.gateway import GatewayRail
 from activities.outside import Outside, guarded
 from activities.pas import PasRail
+from activities.x12 import X12Rail
+from activities.x12_exchange import Numbers
 from connectors.errors import Refused
 from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
 from domain.facts import AnyFact
@@ -43,7 +45,11 @@ class Payers:
     """The activities that go to payers."""
 
     def __init__(
-        self, outside: Outside, rails: Mapping[str, PayerRail] | None = None, gate: Gate | None = None
+        self,
+        outside: Outside,
+        rails: Mapping[str, PayerRail] | None = None,
+        gate: Gate | None = None,
+        numbers: Numbers | None = None,
     ) -> None:
         self._gate = gate
         self.rails: Mapping[str, PayerRail] = (
@@ -52,6 +58,8 @@ class Payers:
             else {
                 Rail.PAS.value: PasRail(outside),
                 Rail.GATEWAY.value: GatewayRail(outside),
+                # X12 goes only with control numbers that no other message has.
+                **({Rail.X12.value: X12Rail(outside, numbers)} if numbers is not None else {}),
             }
         )
 

@@ -97,5 +97,5 @@ async def _note(connection: Connection, uses: Iterable[tuple[int, Use]]) -> None
         INSERT INTO control_numbers (practice, carrier, number, kind, trace, sent_at) VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT DO NOTHING
         """,
-        [(number, use.practice, use.carrier, use.kind, use.trace, use.sent_at) for number, use in uses],
+        [(use.practice, use.carrier, number, use.kind, use.trace, use.sent_at) for number, use in uses],
     )
