@@ -1,6 +1,6 @@
 """What Vigil does at payers by itself: submit, inquire, withdraw, send what is asked for; on whichever rail the request travels.
 
-A rail is one entry in `Payers.rails`. Rails that people work (portal, fax, phone) never come here.
+A rail is one entry in `Payers.rails`. What people work (portal, phone, fax by hand) never comes here.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -9,6 +9,8 @@ from typing import Protocol
 
 from temporalio import activity
 
+from activities.direct import DirectRail
+from activities.fax import FaxRail
 from activities.gate import Asked, Gate
 from activities.gateway import GatewayRail
 from activities.outside import Outside, guarded
@@ -58,6 +60,8 @@ class Payers:
             else {
                 Rail.PAS.value: PasRail(outside),
                 Rail.GATEWAY.value: GatewayRail(outside),
+                Rail.FAX.value: FaxRail(outside),
+                Rail.DIRECT.value: DirectRail(outside),
                 # X12 goes only with control numbers that no other message has.
                 **({Rail.X12.value: X12Rail(outside, numbers)} if numbers is not None else {}),
             }
