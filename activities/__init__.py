@@ -11,6 +11,8 @@ from activities.archive import Archive
 from activities.chart import ChartActivities
 from activities.check_in import CheckInActivities
 from activities.coverage import CoverageActivities
+from activities.crd import CrdActivities
+from activities.dtr import DtrActivities
 from activities.gate import Gate
 from activities.intake import Intake
 from activities.outside import Outside
@@ -86,4 +88,11 @@ def case_activities(parts: Parts) -> Activities:
 def payer_activities(parts: Parts) -> Activities:
     """What a payer's queue serves, at the rate that the payer bears."""
     payers = Payers(parts.outside, gate=Gate(parts.database), numbers=ControlNumbers(parts.database))
-    return [payers.submit_request, payers.inquire_status, payers.withdraw_request, payers.send_information]
+    return [
+        payers.submit_request,
+        payers.inquire_status,
+        payers.withdraw_request,
+        payers.send_information,
+        CrdActivities(parts.outside).ask_requirement,
+        DtrActivities(parts.outside).fetch_questionnaire,
+    ]

@@ -12,6 +12,8 @@ from sandbox import (
     clearinghouse,
     clearwave,
     control,
+    crd,
+    dtr,
     eligibility,
     fax,
     gateway,
@@ -29,7 +31,7 @@ from sandbox.notifications import Notifier
 from sandbox.world import World
 
 SYSTEMS: dict[str, tuple[APIRouter, ...]] = {
-    "payers": (payers.router,),
+    "payers": (payers.router, crd.router, dtr.router),
     "clearinghouses": (clearinghouse.router,),
     "gateways": (gateway.router,),
     "stedi": (eligibility.router,),
