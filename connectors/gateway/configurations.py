@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from connectors.gateway.client import GatewayAnswer
-from connectors.pas.fhir import Json, NotFhir, objects, parse, text
+from connectors.pas.fhir import Json, NotFhir, objects, parse, raw, text
 from domain.decision import AnswerError
 
 MAX_PROBLEMS = 10
@@ -87,7 +87,11 @@ class _Check:
     def elements(self, elements: Mapping[str, Any], holder: Json, at: str, depth: int) -> None:
         """Look at every element of an object."""
         for name, element in elements.items():
-            if isinstance(element, dict) and element.get("type") not in _NO_FIELDS and len(self.found) < MAX_PROBLEMS:
+            if (
+                isinstance(element, dict)
+                and raw(element.get("type")) not in _NO_FIELDS
+                and len(self.found) < MAX_PROBLEMS
+            ):
                 self._element(str(name), element, holder, at, depth)
 
     def combinations(self, rules: Mapping[str, Any]) -> None:

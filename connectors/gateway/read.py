@@ -12,7 +12,7 @@ from typing import Any
 from connectors.codes import AUTHORIZES, INFORMATION_REQUIRED, OUTCOMES
 from connectors.gateway.words import ENDINGS, TRACE_NOTE
 from connectors.ours import Ours
-from connectors.pas.fhir import Json, NotFhir, day, objects, parse, text, token
+from connectors.pas.fhir import Json, NotFhir, day, objects, parse, raw, text, token
 from domain.decision import (
     AnswerError,
     Decision,
@@ -68,11 +68,11 @@ def read_answers(
         return (_refusal(found, status, inquiry=inquiry),)
     if isinstance(found.get("serviceReviews"), list):
         return _result_set(found, mine, statuses, inquiry=inquiry)
-    if _OF_REVIEW & found.keys():
-        return (_decision(found, mine, statuses),)
     if _OF_ERROR & found.keys():
         why = f"The gateway answers with an error in place of a decision (HTTP {status})."
         return (Decision(result=Result.UNREADABLE, errors=_field_errors(found.get("errors")), notes=(why,)),)
+    if _OF_REVIEW & found.keys():
+        return (_decision(found, mine, statuses),)
     return (unreadable("It is neither a service review nor a list of them."),)
 
 
@@ -159,7 +159,7 @@ class _Lines:
         """A status code, verbatim and by meaning; a status in words alone is unknown; neither where there is none."""
         code = text(element.get("statusCode"), 30)
         if code is not None:
-            return code, self.statuses.get(code, Outcome.UNKNOWN)
+            return code, self.statuses.get(raw(element.get("statusCode")), Outcome.UNKNOWN)
         words = text(element.get("status"), 30)
         return words, None if words is None else Outcome.UNKNOWN
 
@@ -241,7 +241,7 @@ def _places(procedures: list[Json], mine: Ours | None) -> dict[int, int]:
 
 
 def _trace(review: Json, mine: Ours | None) -> str | None:
-    """Our identifier where the review carries one: in a provider note, else by the gateway's own id of the record."""
+    """Our identifier where the review carries one: in a provider note, else by the record's id or the payer's echo."""
     said = [
         token(message[len(TRACE_NOTE) :], 120)
         for note in objects(review.get("providerNotes"))
@@ -250,7 +250,8 @@ def _trace(review: Json, mine: Ours | None) -> str | None:
     noted = [trace for trace in said if trace is not None]
     if noted:
         return noted[-1]
-    return mine.trace if mine is not None and token(review.get("id")) in mine.names else None
+    named = {token(review.get("id")), *_strings(review.get("traceNumbers"))}
+    return mine.trace if mine is not None and named & mine.names else None
 
 
 def _ending(review: Json) -> Ending | None:
