@@ -82,7 +82,7 @@ class X12Rail:
         said = await work.pick_up("request", None, work.to_create)
         if said.refusal is not None:
             return await work.told.inquired(said.answer, found=True, decision=said.refusal)
-        about = said.about(work.mine)
+        about = [one for one in said.about(work.mine) if one.result is not Result.UNREADABLE]
         facts: list[AnyFact] = []
         for decision in about:
             facts += await work.told.inquired(said.answer, found=True, decision=decision)
@@ -94,7 +94,8 @@ class X12Rail:
             return _once(facts)
         if said.is_undivided:
             raise Unreachable("x12:control_numbers_away")
-        return await work.told.inquired(said.answer, found=said.taken is not None, decision=said.nameless(work.mine))
+        unread = next(iter(said.about(work.mine)), said.nameless(work.mine))
+        return await work.told.inquired(said.answer, found=said.taken is not None, decision=unread)
 
     async def withdraw(self, action: WithdrawRequest) -> list[AnyFact]:
         """Cancel the whole request, where the payer does not say that it is cancelled already.
