@@ -156,6 +156,11 @@ def test_binary_data_of_another_length_than_declared_is_a_problem(declared: byte
     assert any(problem.code == "BINARY_LENGTH" and sentence in problem.sentence for problem in interchange.problems)
 
 
+def test_a_binary_segment_without_its_data_takes_nothing_from_the_next() -> None:
+    raw = message(segment("REF", "EI", "1"), segment("REF", "12", "2")).replace(b"REF*EI*1", b"BDS*B64")
+    assert [(one.id, one.binary) for one in body_of(raw)] == [("BDS", None), ("REF", None)]
+
+
 def test_segments_that_nobody_knows_are_kept_as_they_came() -> None:
     raw = message(segment("REF", "EI", "1")).replace(b"REF*EI*1", b"ZQX*a*b^c:d**e")
     (found,) = body_of(raw)
@@ -211,6 +216,7 @@ def test_what_is_wrong_with_an_envelope_is_listed(damage: tuple[bytes, bytes], c
         message(segment("REF", "EI", "1")).replace(b"*T*:~", b"*T*AB"),
         message(segment("REF", *["X"] * (MAX_PARTS + 2))),
         message() + b"N3*A~" * 50_001,
+        message() + (b"N3" + b"*A" * 999 + b"~") * 600,
         message(segment("REF", "EI", "1")).ljust(10_000_001),
     ],
 )
@@ -339,5 +345,7 @@ def test_hl_in_the_shared_270s(shared: Path) -> None:
 
 
 def test_ten_megabytes_are_read_in_bounded_time() -> None:
-    raw = message() + b"N3*" + b"A" * 9_900_000 + b"~"
-    assert len(parse(raw).segments) == 7
+    long = message() + b"N3*" + b"A" * 9_900_000 + b"~"
+    assert len(parse(long).segments) == 7
+    empty = message() + b"~ " * 4_900_000
+    assert len(parse(empty).segments) == 6

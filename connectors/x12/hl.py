@@ -4,6 +4,7 @@ A level stands under one that came before it. What does not is found and listed,
 decides what that is worth. Source: X12.6; which level may stand under which is the guide's, and is given.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from connectors.x12.segments import Problem, Segment
 
 BROKEN = frozenset({"HL_DANGLING", "HL_CYCLE", "HL_AMBIGUOUS", "HL_WRONG_PARENT", "HL_UNKNOWN_LEVEL"})
 """Problems by which it cannot be told whom a level speaks of; the others are formal."""
+
+_MOST_OF_A_KIND = 10
+"""Problems of one kind that are listed."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,12 @@ def read_levels(segments: Sequence[Segment], parents: Mapping[str, frozenset[str
     problems: list[Problem] = []
     levels: list[Level] = []
 
+    counts: Counter[str] = Counter()
+
     def note(code: str, sentence: str, start: int) -> None:
-        problems.append(Problem(code=code, sentence=sentence, segment=start + 1))
+        counts[code] += 1
+        if counts[code] <= _MOST_OF_A_KIND:
+            problems.append(Problem(code=code, sentence=sentence, segment=start + 1))
 
     last: dict[str, int] = {}
     seen: dict[str, int] = {}
@@ -76,7 +84,8 @@ def read_levels(segments: Sequence[Segment], parents: Mapping[str, frozenset[str
         code = hl.get(3)
         parent = last.get(wanted[place]) if wanted[place] else None
         if wanted[place] and parent is None:
-            if _goes_round(place, ids, wanted):
+            few = counts["HL_CYCLE"] + counts["HL_DANGLING"] < _MOST_OF_A_KIND
+            if few and _goes_round(place, ids, wanted):
                 note("HL_CYCLE", "Levels stand under one another in a circle.", start)
             else:
                 note("HL_DANGLING", "A level stands under one that does not come before it.", start)

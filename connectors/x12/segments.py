@@ -20,6 +20,8 @@ MAX_BYTES = 10_000_000
 MAX_SEGMENTS = 50_000
 MAX_PARTS = 1_000
 """Of one segment: elements, repetitions and components together."""
+MAX_ALL_PARTS = 500_000
+"""Of a whole message: what bounds the memory that reading takes."""
 MAX_PROBLEMS = 50
 
 Charset = Literal["basic", "extended"]
@@ -210,7 +212,7 @@ def parse(body: bytes, limit: int = MAX_BYTES) -> Parsed:
 
     Raises:
         NotX12: it does not begin with an ISA that declares delimiters, or is larger than `limit` bytes, 50,000
-            segments or 1,000 parts in a segment.
+            segments, 500,000 parts or 1,000 parts in a segment.
     """
     if len(body) > limit:
         raise NotX12(f"It is larger than {limit:,} bytes.")
@@ -229,6 +231,8 @@ class _Reader:
         self.delimiters = STANDARD
         self.problems: list[Problem] = []
         self.count = 0
+        self.parts = 0
+        self.blanks = _blanks("")
 
     def read(self) -> Iterator[Segment]:
         while self._skip_blanks():
@@ -241,14 +245,13 @@ class _Reader:
                 raise NotX12("It does not begin with an interchange header (ISA).")
             else:
                 found = self._next()
-                if found is not None:
-                    self.count += 1
-                    yield found
+                self.count += 1
+                yield found
 
     def _skip_blanks(self) -> bool:
-        """Go on to the next segment; False at the end. A terminator that is itself a blank is skipped as one."""
-        while self.at < len(self.body) and self.body[self.at] in _BLANK:
-            self.at += 1
+        """Go on to the next segment; False at the end. Segments without anything are skipped like blanks."""
+        found = self.blanks.match(self.body, self.at)
+        self.at = found.end() if found is not None else self.at
         return self.at < len(self.body)
 
     def _at_isa(self) -> bool:
@@ -277,18 +280,16 @@ class _Reader:
             self.delimiters = Delimiters(signs[0], signs[1], None if unusable else repetition, signs[2])
         except (ValueError, UnicodeDecodeError):
             raise NotX12("Its interchange header (ISA) declares delimiters that cannot delimit.") from None
+        self.blanks = _blanks(self.delimiters.segment)
         self.at = end + 1
         return Segment("ISA", tuple(((e,),) for e in elements), raw=raw, delimiters=self.delimiters)
 
-    def _next(self) -> Segment | None:
+    def _next(self) -> Segment:
         binary = _BINARY.get(self.body[self.at : self.at + 3].decode("latin-1"))
         separator = self.delimiters.element.encode()
         if binary is not None and self.body[self.at + 3 : self.at + 4] == separator:
             return self._binary(*binary, separator)
-        raw = self._up_to_terminator(self.at).strip(_BLANK)
-        if not raw:
-            return None
-        return self._segment(raw, None)
+        return self._segment(self._up_to_terminator(self.at).strip(_BLANK), None)
 
     def _up_to_terminator(self, start: int) -> bytes:
         """The bytes from where we are to the first terminator from `start` on; goes on behind it."""
@@ -301,14 +302,15 @@ class _Reader:
         self.at = end + 1
         return raw
 
-    def _binary(self, length_at: int, data_at: int, separator: bytes) -> Segment | None:
+    def _binary(self, length_at: int, data_at: int, separator: bytes) -> Segment:
         """A binary segment, by the length that it declares; where that cannot be, without its data."""
         place = self.at
         for _ in range(data_at):
             place = self.body.find(separator, place + 1, self.at + 200)
             if place < 0:
                 break
-        header = self.body[self.at : place].split(separator) if place >= 0 else []
+        head = self.body[self.at : place] if place >= 0 else b""
+        header = head.split(separator) if self.delimiters.segment.encode() not in head else []
         declared = header[length_at].strip() if len(header) > length_at else b""
         if not _LENGTH.fullmatch(declared):
             self._note("BINARY_LENGTH", "A binary segment does not say how long it is.")
@@ -328,8 +330,9 @@ class _Reader:
         d = self.delimiters
         decoded = _decode(text)
         parts = sum(decoded.count(sign) for sign in d.all)
-        if parts > MAX_PARTS:
-            raise NotX12(f"A segment has more than {MAX_PARTS:,} parts.")
+        self.parts += parts
+        if parts > MAX_PARTS or self.parts > MAX_ALL_PARTS:
+            raise NotX12(f"It has more than {MAX_ALL_PARTS:,} parts, or a segment of it more than {MAX_PARTS:,}.")
         name, *elements = decoded.split(d.element)
         if not _ID.fullmatch(name):
             self._note("SEGMENT_ID", "A segment has an id that no segment can have.")
@@ -344,6 +347,10 @@ class _Reader:
     def _note(self, code: str, sentence: str) -> None:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(code=code, sentence=sentence, segment=self.count + 1))
+
+
+def _blanks(terminator: str) -> re.Pattern[bytes]:
+    return re.compile(b"[" + re.escape(_BLANK + terminator.encode()) + b"]*")
 
 
 def _split(element: str, d: Delimiters) -> Element:
