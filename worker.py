@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 
 from activities import Parts, case_activities, payer_activities
 from activities.recall import Recall
+from activities.subscriptions import Subscriptions
 from domain.policy import Policy
 from runtime.errors import VigilRuntimeError
 from runtime.health import serve_health
@@ -142,6 +143,8 @@ async def run(settings: Settings) -> None:
         await load_shelf(parts)
         await stack.enter_async_context(serving(client, settings, parts))
         await ensure_schedules(client, settings, practices)
+        kept = Subscriptions(parts.outside, parts.database, client).kept(lambda: parts.shelf.policies)
+        await stack.enter_async_context(kept)
         await stack.enter_async_context(serve_health(settings))
         log.info("worker is serving", task_queue=settings.task_queue, build_id=settings.build_id)
         await stop.wait()

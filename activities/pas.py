@@ -29,6 +29,7 @@ from domain.facts import AnyFact, Receipt
 from domain.order import Address, DocumentRef
 from domain.policy import PolicySlice
 from domain.policy_rules import Channel, Rail
+from runtime.httpclient import tls
 from runtime.practices import Practice
 
 _MARGIN = timedelta(seconds=5)
@@ -156,17 +157,20 @@ class PasRail:
         return facts
 
     def _client(self, action: Ask) -> PasClient:
-        channel = _channel(action.policy)
-        practice = self._outside.practice(action.practice)
+        return self.client(action.practice, action.request.payer, _channel(action.policy))
+
+    def client(self, practice_id: str, payer: str, channel: Channel) -> PasClient:
+        """Return the one client of a practice at a payer's channel. Raises `Refused` where it cannot be made."""
+        practice = self._outside.practice(practice_id)
         settings = self._outside.settings
         base_url = settings.resolve_url(channel.base_url or "")
         token_url = settings.resolve_url(channel.token_url or "")
         version = _version(channel)
-        key = (practice.id, base_url, token_url, version, str(channel.answer_timeout))
+        key = (practice.id, payer, base_url, token_url, version, str(channel.answer_timeout))
         if key not in self._clients:
-            secret = f"{practice.id}.{action.request.payer}"
+            secret = f"{practice.id}.{payer}"
             self._clients[key] = PasClient(
-                self._outside.http(f"pas {action.request.payer}"),
+                self._outside.http(f"pas {payer}", verify=tls(settings, payer)),
                 base_url,
                 token_url,
                 practice.id,

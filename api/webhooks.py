@@ -28,6 +28,7 @@ from domain.order import DocumentRef
 from runtime.errors import MissingSecret
 from runtime.logs import get_logger
 from runtime.metrics import WEBHOOKS
+from store import subscriptions
 from store.errors import StoreAway
 
 router = APIRouter(prefix="/v1/webhooks/payers", tags=["webhooks"])
@@ -138,6 +139,7 @@ def _verified(
 
 async def _take(services: Services, payer: str, body: bytes, media_type: str) -> Taken:
     notification = read_notification(body)
+    await _count(services, payer, notification)
     if notification.type in {"handshake", "heartbeat"}:
         return Taken(notification.type)
     if notification.type == "unreadable":
@@ -152,6 +154,27 @@ async def _take(services: Services, payer: str, body: bytes, media_type: str) ->
         facts = facts_of(case, event, body, raw=raw, now=moment(case, services.clock()))
         told = await services.cases.notice(case.practice, case.id, facts) or told
     return Taken.TAKEN if told else Taken.NO_CASE
+
+
+async def _count(services: Services, payer: str, notification: Notification) -> None:
+    """Note how far the payer's subscription was heard. What was missed, or only named by an id, is asked for soon."""
+    if notification.subscription is None or notification.type in {"handshake", "unreadable"}:
+        return
+    try:
+        missed = await subscriptions.heard(
+            services.database,
+            payer,
+            notification.subscription,
+            notification.event_number,
+            services.clock(),
+            beat=notification.type == "heartbeat",
+            unsaid=notification.type == "event-notification" and not notification.decisions,
+        )
+    except StoreAway:
+        log.warning("PostgreSQL is away; an event is not counted, and the next one will show it", payer=payer)
+        return
+    if missed:
+        log.info("a payer's notification is missing or says no more than an id", payer=payer)
 
 
 async def _claim(services: Services, payer: str, body: bytes) -> None:

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from ssl import SSLContext
+from ssl import SSLContext, SSLError, create_default_context
 from typing import Any
 
 import httpx
 from typing_extensions import override
 
-from runtime.errors import AnswerTooLarge
-from runtime.settings import Settings
+from runtime.errors import AnswerTooLarge, SettingsError
+from runtime.settings import Settings, require_private
 
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
 NOW_HEADER = "X-Vigil-Now"
@@ -64,6 +64,30 @@ def client(
         timeout=httpx.Timeout(connect=_CONNECT_SECONDS, read=read_seconds, write=_READ_SECONDS, pool=_POOL_SECONDS),
         transport=_LimitedTransport(network, max_bytes=max_bytes, send_case_time=settings.send_case_time),
     )
+
+
+def tls(settings: Settings, name: str) -> SSLContext | bool:
+    """Return what `verify` needs to call `name`: True, or a context with our certificate where the settings have one.
+
+    Raises:
+        SettingsError: its files cannot be read, do not fit together, or others may read the key.
+    """
+    held = settings.client_certificate(name)
+    if held is None:
+        return True
+    context = create_default_context()
+    try:
+        require_private(held.key)
+        # The password is only asked for where the key has one.
+        context.load_cert_chain(
+            held.certificate, held.key, password=lambda: settings.secret(f"{name}.client_key").get_secret_value()
+        )
+    except (OSError, SSLError) as error:
+        reason = error.strerror or type(error).__name__
+        raise SettingsError(
+            f"The client certificate for {name} cannot be used ({reason}): {held.certificate}, {held.key}."
+        ) from None
+    return context
 
 
 class _LimitedTransport(httpx.AsyncBaseTransport):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
@@ -29,6 +29,15 @@ SIMULATED = (
     "payers", "clearinghouses", "gateways", "stedi", "nextgen", "luma", "clearwave", "fax", "direct",
 )  # fmt: skip
 """The systems of the sandbox, by the first word of their paths, in the order of their ports."""
+
+
+class ClientCertificate(BaseModel):
+    """By what Vigil shows in TLS who it is: two PEM files. The key's mode is 0600; its password is a secret."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    certificate: Path
+    key: Path
 
 
 class Settings(BaseSettings):
@@ -102,6 +111,15 @@ class Settings(BaseSettings):
     policies_dir: Path = Field(default=_ROOT / "policies", description="Folder with one YAML file of rules a payer.")
     practices_file: Path | None = Field(
         default=None, description="YAML file with the practices; empty for `practices.yaml` in `home`."
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="Base URL by which payers reach the API; empty: no subscription is kept, and Vigil only asks.",
+    )
+    client_certificates: dict[str, ClientCertificate] = Field(
+        default_factory=dict,
+        description="Certificate and key (PEM files) that a payer wants to see in TLS, by the payer's id: "
+        "VIGIL_CLIENT_CERTIFICATES__<PAYER>__CERTIFICATE and …__KEY. The key's password is the secret <payer>.client_key.",
     )
     secrets_by_name: dict[str, SecretStr] = Field(
         default_factory=dict,
@@ -193,6 +211,11 @@ class Settings(BaseSettings):
             if _secret_key(known) == wanted:
                 return value
         raise MissingSecret(name, f"VIGIL_SECRET__{wanted.upper()}", str(self.secrets_path))
+
+    def client_certificate(self, name: str) -> ClientCertificate | None:
+        """Return the certificate for whom we call, by name (compared as names of secrets are); None where none is set."""
+        wanted = _secret_key(name)
+        return next((held for known, held in self.client_certificates.items() if _secret_key(known) == wanted), None)
 
     def _secrets_file(self) -> dict[str, SecretStr]:
         path = self.secrets_path

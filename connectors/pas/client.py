@@ -94,19 +94,36 @@ class PasClient:
             raise Refused(f"subscription:{answer.status}")
         return answer
 
+    async def read(self, path: str) -> RawAnswer:
+        """Read a resource, or search for it: `Subscription/7`, `Subscription?url=…`. Any status below 500 is an answer.
+
+        Raises:
+            Busy, Unreachable: ask again later.
+            Refused: the payer does not let this practice in.
+        """
+        return await self._call("GET", f"{self._base_url}/{path}", None, self.answer_timeout.total_seconds())
+
+    async def delete(self, path: str) -> RawAnswer:
+        """Delete a resource. Any status below 500 is an answer. Raises as `read`."""
+        return await self._call("DELETE", f"{self._base_url}/{path}", None, self.answer_timeout.total_seconds())
+
     async def _post(
         self, path: str, body: Json, within: timedelta | None, *, writes: bool, base_url: str | None = None
     ) -> RawAnswer:
         url = f"{(base_url or self._base_url).rstrip('/')}/{path}"
         limit = min(self.answer_timeout, within or self.answer_timeout).total_seconds()
-        content = encode(body)
+        return await self._call("POST", url, encode(body), limit, writes=writes)
+
+    async def _call(
+        self, method: str, url: str, content: bytes | None, limit: float, *, writes: bool = False
+    ) -> RawAnswer:
         bearer = await self._tokens.get(self._token_url, self._fetch)
-        answer = await self._send(url, content, bearer, limit, writes=writes)
+        answer = await self._send(method, url, content, bearer, limit, writes=writes)
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             # Not taken up: a token can be withdrawn before it expires.
             self._tokens.drop(self._token_url, bearer)
             bearer = await self._tokens.get(self._token_url, self._fetch)
-            answer = await self._send(url, content, bearer, limit, writes=writes)
+            answer = await self._send(method, url, content, bearer, limit, writes=writes)
         if answer.status_code in _RETURNED or answer.is_redirect:
             raise Refused(f"pas:{answer.status_code}")
         return RawAnswer(
@@ -116,13 +133,16 @@ class PasClient:
             http_id=token(answer.headers.get("x-request-id"), 200),
         )
 
-    async def _send(self, url: str, content: bytes, bearer: str, limit: float, *, writes: bool) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": FHIR_JSON, "Accept": FHIR_JSON}
+    async def _send(
+        self, method: str, url: str, content: bytes | None, bearer: str, limit: float, *, writes: bool
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {bearer}", "Accept": FHIR_JSON}
+        headers |= {"Content-Type": FHIR_JSON} if content is not None else {}
         patience = httpx.Timeout(limit, connect=min(limit, _CONNECT_SECONDS))
         try:
             async with asyncio.timeout(limit):
                 return await send(
-                    self._http, "POST", url, writes=writes, content=content, headers=headers, timeout=patience
+                    self._http, method, url, writes=writes, content=content, headers=headers, timeout=patience
                 )
         except TimeoutError:
             raise (OutcomeUnknown if writes else Unreachable)("timeout") from None

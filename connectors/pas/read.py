@@ -55,7 +55,7 @@ class Notification(Frozen):
 
     type: Literal["handshake", "heartbeat", "event-notification", "unreadable"]
     event_number: int | None = None
-    """Of the latest event in it; a gap is made good by an inquiry."""
+    """Of the latest event in it, or of a heartbeat the last one there was; a gap is made good by an inquiry."""
     decisions: tuple[Decision, ...] = ()
     """Empty where the payer sends ids only."""
     names: tuple[str, ...] = ()
@@ -141,6 +141,7 @@ def read_notification(body: bytes) -> Notification:
         return Notification(type="unreadable")
     events = [part for p in parameters if p.get("name") == "notification-event" for part in objects(p.get("part"))]
     numbers = [_number(part) for part in events if part.get("name") == "event-number"]
+    numbers += [_number(p) for p in parameters if p.get("name") == "events-since-subscription-start"]
     known = [number for number in numbers if number is not None]
     subscribed = next((p.get("valueReference") for p in parameters if p.get("name") == "subscription"), None)
     focus = next((reference(part.get("valueReference")) for part in events if part.get("name") == "focus"), None)
