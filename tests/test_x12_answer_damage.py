@@ -1,5 +1,7 @@
 """Answers by 278 that are broken, damaged, foreign or too much: nothing raises, and nothing is approved by them."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
