@@ -13,6 +13,7 @@ from sandbox import (
     clearwave,
     control,
     crd,
+    direct,
     dtr,
     eligibility,
     fax,
@@ -45,7 +46,7 @@ SYSTEMS: dict[str, tuple[APIRouter, ...]] = {
     "luma": (luma.router,),
     "clearwave": (clearwave.router,),
     "fax": (fax.router,),
-    "direct": (),
+    "direct": (direct.router,),
 }
 """Each system by the first word of its paths. It can be a process of its own; the control API is in every one."""
 

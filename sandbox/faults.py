@@ -29,10 +29,10 @@ def take(practice: Practice, system: str, method: str, path: str, now: datetime)
     return None
 
 
-def take_callback(practice: Practice, payer: str, fault: FaultKind) -> bool:
-    """Whether a notification fault is switched on for this payer; it is used up by one."""
+def take_callback(practice: Practice, whose: str, fault: FaultKind, system: str = "payers") -> bool:
+    """Whether a notification fault is switched on for this payer, or other sender; it is used up by one."""
     for rule in practice.faults:
-        if rule.fault == fault and rule.system in ("*", "payers") and re.search(rule.route, f"NOTIFY /payers/{payer}"):
+        if rule.fault == fault and rule.system in ("*", system) and re.search(rule.route, f"NOTIFY /{system}/{whose}"):
             _use(practice, rule)
             return True
     return False

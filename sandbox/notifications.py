@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import httpx
 
-from sandbox import faults, pas_response, signing
+from sandbox import faults, fax, pas_response, signing
 from sandbox.clock import format_instant, wall_now
 from sandbox.pas_words import TOPIC, dicts
 from sandbox.payer_table import PAYERS, PayerProfile
@@ -107,8 +107,20 @@ class Notifier:
             for entry in due:
                 await self._deliver(practice, entry)
             beaten = [await self._beat(entry, now) for entry in practice.subscriptions if practice.settings.heartbeats]
-            if due or any(beaten):
+            if await self._call_back(practice, now) or due or any(beaten):
                 self.world.save()
+
+    async def _call_back(self, practice: Practice, now: datetime) -> bool:
+        """Tell what became of faxes, where their sender wants to hear it; unsigned, as some services do."""
+        due = fax.due_callbacks(practice, now)
+        if len(due) > 1 and faults.take_callback(practice, "", "reorder", "fax"):
+            due.reverse()
+        for url, body in due:
+            if faults.take_callback(practice, "", "lost_callback", "fax"):
+                continue
+            for _ in range(2 if faults.take_callback(practice, "", "duplicate_callback", "fax") else 1):
+                await self._post(url, json.dumps(body).encode(), {"content-type": "application/json"})
+        return bool(due)
 
     async def _beat(self, subscription: PayerSubscription, now: datetime) -> bool:
         """Say that nothing happened, where the subscriber wants to hear it and nothing else was sent for so long."""
@@ -154,14 +166,19 @@ class Notifier:
     async def post(self, subscription: PayerSubscription, body: Json, *, secret: str | None = None) -> list[int]:
         """POST a signed notification, at most three times; the HTTP statuses, 0 where there was no answer."""
         raw = json.dumps(body).encode()
-        key = subscription.secret if secret is None else secret
+        return await self._post(
+            subscription.endpoint,
+            raw,
+            {"content-type": "application/fhir+json"},
+            subscription.secret if secret is None else secret,
+        )
+
+    async def _post(self, url: str, raw: bytes, headers: dict[str, str], key: str = "") -> list[int]:
         statuses: list[int] = []
         for attempt in range(ATTEMPTS):
-            headers = {"content-type": "application/fhir+json"}
-            if key:
-                headers |= signing.signed_headers(key, int(time.time()), raw)
+            signed = signing.signed_headers(key, int(time.time()), raw) if key else {}
             try:
-                answer = await self.client.post(subscription.endpoint, content=raw, headers=headers)
+                answer = await self.client.post(url, content=raw, headers={**headers, **signed})
                 statuses.append(answer.status_code)
             except httpx.HTTPError:
                 statuses.append(0)

@@ -25,6 +25,7 @@ def effects(practice: Practice) -> Json:
         "tasks": [{"id": item["id"], "subject": item["subject"]} for item in practice.ehr.tasks.values()],
         "drops": [{"id": drop_id, "sha256": item["digest"]} for drop_id, item in practice.drops.items()],
         "faxes": [{"id": item["id"], "reference": item["clientReference"]} for item in practice.faxes.values()],
+        "direct": [{"id": item["id"], "reference": item["clientReference"]} for item in practice.direct.values()],
     }
 
 

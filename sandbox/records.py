@@ -202,6 +202,8 @@ class PracticeSettings(BaseModel):
     delivery_lag_seconds: int = Field(default=60, ge=0)
     notification_content: dict[str, NotificationContent] = Field(default_factory=dict)
     heartbeats: bool = True
+    fax_seconds: int = Field(default=120, ge=0)
+    direct_seconds: int = Field(default=90, ge=0)
     clearwave_secret: str = Field(default="sandbox-secret", min_length=1)
 
 
@@ -226,3 +228,4 @@ class Practice(BaseModel):
     messaging: Messaging = Field(default_factory=Messaging)
     drops: dict[str, Json] = Field(default_factory=dict)
     faxes: dict[str, Json] = Field(default_factory=dict)
+    direct: dict[str, Json] = Field(default_factory=dict)

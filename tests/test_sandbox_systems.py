@@ -1,6 +1,5 @@
-"""The sandbox's eligibility, messaging, check-in, fax, control and memory, over real HTTP."""
+"""The sandbox's eligibility, messaging, check-in, control and memory, over real HTTP."""
 
-import base64
 import hashlib
 import hmac
 import json
@@ -19,7 +18,6 @@ import pytest
 Json = dict[str, Any]
 NOW = "2026-03-03T15:00:00Z"
 LATER = "2026-03-03T15:05:00Z"
-PDF = base64.b64encode(b"%PDF-1.4 synthetic").decode()
 
 
 @pytest.fixture
@@ -213,24 +211,6 @@ def test_a_drop_is_verified(web: httpx.Client, practice: str) -> None:
     wrong = body.replace(b'"total_cents": 4000', b'"total_cents": 1')
     answer = web.put("/clearwave/drops/d1", content=wrong, headers=signed(practice, wrong))
     assert (answer.status_code, answer.json()["fields"]) == (422, ["total_cents"])
-
-
-def test_a_fax_is_taken_or_fails_by_its_number(web: httpx.Client, practice: str) -> None:
-    auth = (practice, "any")
-    document = {"name": "packet.pdf", "contentType": "application/pdf", "bytesBase64": PDF}
-    outcomes = {"+15555550109": "success", "+15555550001": "failed"}
-    ids: dict[str, str] = {}
-    for number in outcomes:
-        body = {"to": number, "from": "+15555550100", "documents": [document], "clientReference": f"case-1/{number}"}
-        sent = web.post("/fax/v1/faxes", json=body, auth=auth)
-        assert (sent.status_code, sent.json()["status"]) == (202, "queued")
-        ids[number] = sent.json()["id"]
-    for number, status in outcomes.items():
-        later = web.get(f"/fax/v1/faxes/{ids[number]}", auth=auth, headers={"x-vigil-now": "2026-03-03T16:00:00Z"})
-        found = web.get("/fax/v1/faxes", params={"clientReference": f"case-1/{number}"}, auth=auth).json()["items"]
-        assert (later.json()["status"], len(found)) == (status, 1)
-    refused = web.post("/fax/v1/faxes", json={"to": "555", "from": "+15555550100"}, auth=auth)
-    assert refused.status_code == 400
 
 
 @pytest.mark.parametrize(("fault", "status"), [("429", 429), ("500", 500), ("html", 200), ("truncated", 201)])
