@@ -24,6 +24,7 @@ from activities.schedule import ScheduleActivities
 from activities.sweep import Sweeps
 from activities.turns import Turns
 from activities.watch import Watch
+from activities.x12_eligibility import X12Eligibility
 from connectors.documents import Documents
 from runtime.embedded_postgres import database_url
 from runtime.keys import KeyRing
@@ -65,7 +66,8 @@ class Parts:
 
 def case_activities(parts: Parts) -> Activities:
     """What Vigil's own queue serves: everything but what goes to payers."""
-    coverage, chart = CoverageActivities(parts.outside), ChartActivities(parts.outside)
+    x12 = X12Eligibility(parts.outside, ControlNumbers(parts.database), parts.shelf.get)
+    coverage, chart = CoverageActivities(parts.outside, x12), ChartActivities(parts.outside)
     practices, intake = parts.outside.practices, Intake(parts.outside, parts.shelf.names)
     sweeps = Sweeps(parts.client, parts.settings, parts.keyring, parts.database, parts.outside, intake)
     return [

@@ -439,3 +439,7 @@ class EligibilityRule(Rule):
     before_visit: Span
     calendar: Key
     month_start: bool = True
+    rail: Literal["gateway_json", "x12"] = Field(
+        default="gateway_json",
+        description="How it is asked: by the eligibility gateway, or by a 270 on the X12 channel.",
+    )
