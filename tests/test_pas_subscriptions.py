@@ -10,19 +10,20 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
+from temporalio.testing import WorkflowEnvironment
 
 from activities.subscriptions import SILENCE, Subscriptions
 from connectors.errors import NotUnderstood, Refused
 from connectors.pas.client import PasClient
 from connectors.pas.read import read_notification
 from connectors.pas.subscription import ensure_subscription, subscription
+from runtime.keys import KeyRing
 from runtime.processes import free_port
 from store import alerts
 from store.database import Database
 from store.migrate import migrate
 from store.subscriptions import LEASE, heard, keep, plain, recovered, take
-from tests.api_doors import SECRET, open_doors
+from tests.api_doors import doors_of, open_doors
 from tests.house import Desk, House
 from tests.test_sandbox_notifications import Receiver
 from tests.test_sandbox_payers import PayerClient, request_bundle
@@ -30,6 +31,14 @@ from tests.test_sandbox_payers import PayerClient, request_bundle
 Json = dict[str, Any]
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+async def house(
+    temporal_env: WorkflowEnvironment, postgres_url: str, sandbox_url: str, keyring: KeyRing, tmp_path_factory: Any
+) -> AsyncIterator[House]:
+    async with doors_of(temporal_env, postgres_url, sandbox_url, keyring, tmp_path_factory.mktemp("house")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -199,7 +208,6 @@ async def row(house: House, desk: Desk) -> Any:
 
 async def test_a_gap_makes_every_case_that_waits_for_the_payer_ask(house: House, receiver: Receiver) -> None:
     policies = tuple(p for p in house.parts.shelf.policies if p.payer == "meridian-ppo")
-    house.settings.secrets_by_name.update({"meridian-ppo.webhook": SecretStr(SECRET)})
     async with open_doors(house) as doors, keeper(house, doors.desk, receiver.url) as keeping:
         now = datetime.now(UTC)
         assert await keeping.look(policies, now) == 1
@@ -232,7 +240,6 @@ async def test_a_gap_makes_every_case_that_waits_for_the_payer_ask(house: House,
 
 async def test_what_a_payer_does_not_take_is_told_and_what_is_away_is_put_off(house: House, receiver: Receiver) -> None:
     (policy,) = (p for p in house.parts.shelf.policies if p.payer == "meridian-ppo")
-    house.settings.secrets_by_name.update({"meridian-ppo.webhook": SecretStr(SECRET)})
     now = datetime.now(UTC)
     async with (
         house.desk() as desk,
