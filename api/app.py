@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import alerts, cases, codec, corrections, documents, health, orders, tasks, webhooks
+from api import alerts, cases, codec, corrections, documents, health, orders, questionnaires, tasks, webhooks
 from api.guards import BodyLimit, Observed
 from api.problems import ProblemDetails, install
 from api.services import Services
@@ -28,6 +28,7 @@ TAGS = [
     {"name": "cases", "description": "Where cases stand, what happened in them, and what people learned."},
     {"name": "tasks", "description": "People's work: claim, hand in a structured result, give back."},
     {"name": "documents", "description": "Documents of a case, sealed at rest."},
+    {"name": "questionnaires", "description": "Payers' forms: read, save, submit."},
     {"name": "corrections", "description": "Taking a fact back, by two operators."},
     {"name": "alerts", "description": "What operators should look at outside of cases."},
     {"name": "webhooks", "description": "Payers' callbacks."},
@@ -48,7 +49,7 @@ def create_app(services: Services) -> FastAPI:
         openapi_url="/v1/openapi.json",
     )
     app.state.services = services
-    for door in (orders, cases, tasks, documents, corrections, alerts, webhooks, codec, health):
+    for door in (orders, cases, tasks, documents, questionnaires, corrections, alerts, webhooks, codec, health):
         app.include_router(door.router)
     install(app)
     # The last one added is the first one passed.
