@@ -15,6 +15,8 @@ class Ours(Frozen):
     member_id: Key
     lines: Mapping[int, str]
     """The procedure code of each line, by line number (the sequence of the item)."""
+    taken_back: frozenset[int] = frozenset()
+    """Lines that an update takes back: that they are cancelled is what was asked, and no news."""
 
     def answered_by(self, decision: Decision) -> bool:
         """Whether an answer is about this request: one of trace and member id says so, and the other does not object."""

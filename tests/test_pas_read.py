@@ -214,6 +214,12 @@ def test_lines_are_decided_one_by_one_and_those_of_others_are_told_apart() -> No
     assert [r.code for r in decision.lines[0].reasons] == ["0F"]
 
 
+def test_a_line_that_an_update_takes_back_is_no_news_when_cancelled_and_news_when_not() -> None:
+    updated = OURS.model_copy(update={"lines": {1: "95910"}, "taken_back": frozenset({3})})
+    assert brief(read(answer(item(1, "A1"), item(3, "C")), updated)) == [(1, "approved", "A1")]
+    assert brief(read(answer(item(1, "A1"), item(3, "A1")), updated)) == [(1, "approved", "A1"), (0, "approved", "A1")]
+
+
 def test_the_decision_of_the_whole_holds_for_lines_that_have_none_of_their_own() -> None:
     whole = answer(item(1, "A3"), adjudication=[adjudication("A1", number="N1")])
     assert brief(read(whole)) == [(1, "denied", "A3"), (3, "approved", "A1")]

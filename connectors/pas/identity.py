@@ -47,4 +47,5 @@ def ours(request: Request) -> Ours:
         names=frozenset(names),
         member_id=request.coverage.member_id,
         lines=MappingProxyType({line.number: line.code for line in request.service_lines}),
+        taken_back=frozenset(request.prior.lines if request.prior is not None else ()) - frozenset(request.lines),
     )

@@ -74,6 +74,8 @@ def read_lines(response: Json, ours: Ours | None) -> Lines:
         actions[0] = lines.event
     remarks = _Remarks(response)
     for sequence, action in actions.items():
+        if ours is not None and sequence in ours.taken_back and action.outcome is Outcome.CANCELLED:
+            continue
         element = elements.get(sequence, {})
         decided = _line(sequence, action, element, response, ours, lines.notes)
         decided = _with_reasons(decided, remarks.about(element))
