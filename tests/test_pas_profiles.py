@@ -24,7 +24,7 @@ def test_our_messages_conform_to_the_profiles_and_a_broken_one_does_not(shared: 
         [sys.executable, str(shared / "fixtures/pas/validate.py"), *map(str, files)],
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=300,
         check=False,
     )
     lines = run.stdout.splitlines()

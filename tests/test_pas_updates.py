@@ -154,7 +154,7 @@ def test_a_strict_payer_refuses_an_update_that_does_not_say_what_became_of_its_p
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whatever_changes_a_strict_payer_takes_the_update_and_understands_it(data: st.DataObject) -> None:
     known = full_order() if data.draw(st.booleans()) else order()
     version = data.draw(st.sampled_from(VERSIONS))
