@@ -34,6 +34,7 @@ ALL_PAYERS: dict[str, PayerProfile] = {
     row.id: row
     for row in (
         PayerProfile("meridian-ppo", "Meridian PPO", "2.2.1", "MPA", "full-resource"),
+        PayerProfile("cedar-ppo", "Cedar PPO", "2.2.1", "CPA", "full-resource"),
         PayerProfile("summit-ma", "Summit Medicare Advantage", "2.0.1", "SMA", "id-only", "orgIdentifier", 60),
         PayerProfile("harbor-hmo", "Harbor HMO", "", "HHA", "id-only"),
         PayerProfile("bluestem-mco", "Bluestem Community Plan", "", "BCA", "id-only", validity_days=60),
