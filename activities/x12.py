@@ -4,11 +4,8 @@ Search before create where the payer answers inquiries (X215); where it does not
 same PayloadID is the search. An envelope that is not taken in (TA1, 999) decided nothing; one that is, is a receipt.
 """
 
-import asyncio
-import time
-
 from activities.outside import Outside
-from activities.x12_exchange import Ask, Carriers, Exchange, Numbers, Said, Sent
+from activities.x12_exchange import Ask, Carriers, Exchange, Numbers, Said
 from connectors.codes import NOT_IDENTIFIED
 from connectors.errors import OutcomeUnknown, Refused, Unreachable
 from connectors.raw import RawAnswer
@@ -23,8 +20,6 @@ from domain.policy_rules import Ability
 
 _LOOKS = (0.0, 1.0, 2.0, 4.0)
 """Seconds before each look into the mailbox after a batch was handed over: its acknowledgment may come soon."""
-_KNOWN = "core:PayloadIDIllegal"
-"""A batch by that id is there already, with another envelope around it."""
 _NOT_SENT = RawAnswer(status=0, body=b"")
 
 
@@ -53,18 +48,9 @@ class X12Rail:
         found = await self._found(work)
         if found is not None:
             return found
-        number: int | None = None
-        try:
-            said, number = await work.send(body, "request")
-        except Refused as refused:
-            if not (work.is_batch and refused.code == _KNOWN):
-                raise
-            said = await work.pick_up("request", None, work.ends)
+        said, at_once = await work.send(body, "request", self._looks)
         if work.is_batch and not said.answer.body:
-            receipt = said.answer
-            said = await self._look(work, number)
-            if not said.answer.body:
-                return [await work.told.taken_up(_carried(work, receipt), (), receipt)]
+            return [await work.told.taken_up(_carried(work, at_once), (), at_once)]
         return await self._told(work, said)
 
     async def inquire(self, action: InquireStatus) -> list[AnyFact]:
@@ -79,7 +65,7 @@ class X12Rail:
             if not work.may_search:
                 raise Refused("x12:inquiry_not_offered")
             return await self._asked(work, action.numbers)
-        said = await work.pick_up("request", None, work.to_create)
+        said = await work.pick_up("request", work.to_create)
         if said.refusal is not None:
             return await work.told.inquired(said.answer, found=True, decision=said.refusal)
         about = [one for one in said.about(work.mine) if one.result is not Result.UNREADABLE]
@@ -112,21 +98,14 @@ class X12Rail:
             for decision in said.about(work.mine):
                 if work.told.is_cancelled(decision):
                     return await work.told.withdrawn(decision, said.answer)
-        if not work.is_batch:
-            said, _ = await work.send(body, "cancel")
-            return await self._cancelled(work, said)
-        said = await work.pick_up("cancel", None, work.to_create)
-        if not (said.acknowledgments or said.about(work.mine)):
-            number: int | None = None
-            try:
-                said, number = await work.send(body, "cancel")
-            except Refused as refused:
-                if refused.code != _KNOWN:
-                    raise
-            if not said.answer.body:
-                said = await self._look(work, number, "cancel")
-        if not said.answer.body or (said.taken is not None and not said.about(work.mine)):
-            raise OutcomeUnknown("x12:cancel_not_confirmed")
+        if work.is_batch:
+            said = await work.pick_up("cancel", work.to_create)
+            if not (said.acknowledgments or said.about(work.mine)):
+                said, _ = await work.send(body, "cancel", self._looks)
+            if not said.answer.body or (said.taken is not None and not said.about(work.mine)):
+                raise OutcomeUnknown("x12:cancel_not_confirmed")
+        else:
+            said, _ = await work.send(body, "cancel", self._looks)
         return await self._cancelled(work, said)
 
     async def send_information(self, action: SendInformation) -> list[AnyFact]:
@@ -156,7 +135,8 @@ class X12Rail:
                 controls=controls,
                 numbers=action.numbers,
             ),
-            *what,
+            what,
+            self._looks,
         )
         if said.refused is not None:
             raise Refused(f"attachment:{said.refused.kind}:{said.refused.code}")
@@ -173,7 +153,7 @@ class X12Rail:
     async def _found(self, work: Exchange) -> list[AnyFact] | None:
         """What is told of a request that is there already, or that may be; None where it may be sent."""
         if work.is_batch:
-            said = await work.pick_up("request", None, work.to_create)
+            said = await work.pick_up("request", work.to_create)
             if said.refusal is not None or said.taken is not None or said.about(work.mine):
                 return await self._told(work, said)
         if not work.may_search:
@@ -198,18 +178,6 @@ class X12Rail:
         unclear = [decision for decision in said.decisions if not _is_about_others(decision, work)]
         return await work.told.inquired(said.answer, found=False, decision=unclear[0] if unclear else None)
 
-    async def _look(self, work: Exchange, number: int | None, kind: Sent = "request") -> Said:
-        """Look into the mailbox for what was just handed over, a few times."""
-        said: Said | None = None
-        for pause in self._looks:
-            if said is not None and time.monotonic() + pause >= work.ends:
-                break
-            await asyncio.sleep(pause)
-            said = await work.pick_up(kind, number, work.ends)
-            if said.acknowledgments or said.decisions:
-                break
-        return said or Said(_NOT_SENT, (), ())
-
     async def _told(self, work: Exchange, said: Said) -> list[AnyFact]:
         """The facts of what came for a request that was sent: refused, decided, or taken in and nothing else yet."""
         if said.refusal is not None:
@@ -220,6 +188,8 @@ class X12Rail:
             facts += await work.told.answered(decision, said.answer, "submit")
         if said.taken is not None and not any(fact.kind == "request_submitted" for fact in facts):
             facts = [await work.told.taken_up(_acknowledged(said), (), said.answer), *facts]
+        if not facts:
+            return await work.told.not_understood("What came for the request says nothing about it.", said.answer)
         return _once(facts)
 
     async def _cancelled(self, work: Exchange, said: Said) -> list[AnyFact]:

@@ -4,18 +4,21 @@ What comes back may be several things at once: acknowledgments of the envelope, 
 mailbox, what is about others.
 """
 
+import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, cast, get_args
+
+from temporalio import activity
 
 from activities.outside import Outside
 from activities.pas import requester
 from activities.patience import patiently
 from activities.told import Told
-from connectors.errors import Refused, Unreachable
+from connectors.errors import ConnectorError, OutcomeUnknown, Refused, Unreachable
 from connectors.ours import Ours
 from connectors.raw import RawAnswer
 from connectors.requester import Requester
@@ -44,6 +47,8 @@ _MARGIN = timedelta(seconds=5)
 """What is left of an action's patience for keeping the answer and reporting."""
 _TO_CREATE = timedelta(seconds=30)
 """What the search leaves of it to the creation."""
+_KNOWN = "core:PayloadIDIllegal"
+"""A batch by that id is there already, with another envelope around it."""
 _NAMESPACE = uuid.UUID("b2a7f7c0-6f0e-5a7e-8f6d-3f0d6f5a1c22")
 """Of every PayloadID that is made here (RFC 9562, version 5)."""
 
@@ -240,12 +245,12 @@ class Exchange:
             return Said(answer, (), (why.model_copy(update={"errors": said.refusal.errors}),))
         return said
 
-    async def send(self, body: list[Segment], kind: Sent) -> tuple[Said, int]:
-        """Send a request or its cancel, once, and return what comes at once, with the message's number.
+    async def send(self, body: list[Segment], kind: Sent, pauses: Iterable[float]) -> tuple[Said, RawAnswer]:
+        """Send a request or its cancel, once; return what comes of it within a few looks, and what came at once.
 
         Raises:
             Unreachable, Busy: it was surely not taken up.
-            OutcomeUnknown: it may have been.
+            OutcomeUnknown: it may have been; also where a batch by its PayloadID is there already.
             Refused: the clearinghouse does not let the practice in, or does not take the message.
         """
         number, controls = await self._number(kind)
@@ -253,11 +258,20 @@ class Exchange:
         message = Message(
             payload_type=PayloadType.REQUEST, payload_id=self.payload_id(kind), payload=raw, at=self.action.now
         )
-        answer = await self._carry(self.client, message)
-        return understood(answer, frozenset({number}), self.mine), number
+        try:
+            answer = await self._carry(self.client, message)
+        except Refused as refused:
+            if self.is_batch and refused.code == _KNOWN:
+                raise OutcomeUnknown(refused.code) from None
+            raise
+        if self.is_batch and not answer.body:
+            return await self.look(self.client, message.payload_id, number, pauses), answer
+        return understood(answer, frozenset({number}), self.mine), answer
 
-    async def attach(self, make: Callable[[Controls, datetime], bytes], *what: str) -> tuple[Said, RawAnswer]:
-        """Send a 275 and return what comes for it. Raises as `send` does."""
+    async def attach(
+        self, make: Callable[[Controls, datetime], bytes], what: Iterable[str], pauses: Iterable[float]
+    ) -> tuple[Said, RawAnswer]:
+        """Send a 275; return what comes of it, and what came at once. Raises as `send` does."""
         number, controls = await self._number("attachment")
         kinds: dict[str, PayloadType] = {
             "005010X211": PayloadType.ATTACHMENT_5010,
@@ -271,23 +285,43 @@ class Exchange:
         )
         answer = await self._carry(self.attachments, message)
         if self.is_batch and not answer.body:
-            picked = await self.attachments.pick_up(message.payload_id, self.action.now)
-            return understood(picked, frozenset({number}), self.mine), answer
+            return await self.look(self.attachments, message.payload_id, number, pauses), answer
         return understood(answer, frozenset({number}), self.mine), answer
 
-    async def pick_up(self, kind: Sent, number: int | None, until: float) -> Said:
-        """Return what has come for a batch. Without the `number` it had, by all that its request has had.
+    async def pick_up(self, kind: Sent, until: float) -> Said:
+        """Return what has come for a batch that may have been handed over before.
 
         Raises:
             Unreachable, Busy: the mailbox cannot be opened.
             Refused: the clearinghouse does not let the practice in.
         """
-        held = frozenset({number}) if number is not None else await self._held()
+        held = await self._held()
         answer = await patiently(
             lambda within: self.client.pick_up(self.payload_id(kind), self.action.now, within), until=until
         )
         said = understood(answer, held or frozenset(), self.mine)
         return replace(said, is_undivided=held is None and bool(read_acknowledgments(answer.body)))
+
+    async def look(self, client: CoreClient, payload_id: str, number: int, pauses: Iterable[float]) -> Said:
+        """Look a few times for what comes of a batch that was just handed over. What cannot be opened is empty.
+
+        The batch is there, whatever the mailbox does: no error may say that nothing was sent.
+        """
+        said = Said(RawAnswer(status=0, body=b""), (), ())
+        for pause in pauses:
+            left = self.ends - time.monotonic() - pause
+            if left <= 0:
+                break
+            await asyncio.sleep(pause)
+            try:
+                answer = await client.pick_up(payload_id, self.action.now, timedelta(seconds=left))
+            except ConnectorError as error:
+                activity.logger.warning("the mailbox of a batch that was handed over stays shut: %s", error.code)
+                break
+            said = understood(answer, frozenset({number}), self.mine)
+            if said.acknowledgments or said.decisions:
+                break
+        return said
 
     async def _held(self) -> frozenset[int] | None:
         try:

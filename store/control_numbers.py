@@ -3,13 +3,13 @@
 One number of nine digits serves an interchange, its only group and its only transaction (ISA13, GS06, ST02). It is
 unique for a practice at a carrier: 1 to 899,999,999 in turn, from PostgreSQL.
 
-While PostgreSQL is away a request is still sent. Its number then comes from the range above, made from the message
-itself: the same message has the same one, whichever worker sends it. Two messages share one by chance in a hundred
-million; the carrier then refuses the second as a duplicate (TA1 025), by which nothing is decided. What such a number
-was used for is written down with the next one that PostgreSQL gives; a worker that ends before loses only the note.
+While PostgreSQL is away a request is still sent. Its number is then drawn by lot from the range above, which needs no
+word between workers: of a hundred messages in one outage two share one with a chance of one in twenty thousand. The
+carrier refuses the second as a duplicate (TA1 025), by which nothing is decided. What such a number was used for is
+written down with the next one that PostgreSQL gives; a worker that ends before loses only the note.
 """
 
-import hashlib
+import secrets
 from collections import deque
 from collections.abc import Iterable
 
@@ -58,9 +58,8 @@ class ControlNumbers:
                 waiting = tuple(self._to_note)
                 await _note(connection, [(number, use), *waiting])
         except StoreAway:
-            number = fallback(use)
-            if (number, use) not in self._to_note:
-                self._to_note.append((number, use))
+            number = _RESERVED_FROM + secrets.randbelow(_RESERVED)
+            self._to_note.append((number, use))
             return number
         for noted in waiting:
             if noted in self._to_note:
@@ -83,12 +82,6 @@ class ControlNumbers:
             n for n, use in self._to_note if (use.practice, use.carrier, use.trace) == (practice, carrier, trace)
         )
         return frozenset([*(row["number"] for row in rows), *waiting])
-
-
-def fallback(use: Use) -> int:
-    """Return the number of a message that is sent while PostgreSQL is away."""
-    said = f"{use.practice}\n{use.carrier}\n{use.kind}\n{use.trace}\n{use.sent_at.isoformat()}"
-    return _RESERVED_FROM + int.from_bytes(hashlib.sha256(said.encode()).digest()[:8]) % _RESERVED
 
 
 async def _note(connection: Connection, uses: Iterable[tuple[int, Use]]) -> None:

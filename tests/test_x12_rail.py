@@ -32,7 +32,7 @@ from domain.policy import LineKey, PolicySlice, parse_policy, slice_policy
 from domain.policy_rules import Ability, Channel
 from domain.request import Request
 from runtime.keys import KeyRing
-from store.control_numbers import ControlNumbers
+from store.control_numbers import ControlNumbers, Use
 from store.database import Database
 from store.migrate import migrate
 from tests.pas_requests import NOTE, ORDERING, order, request
@@ -356,6 +356,18 @@ async def test_what_the_payer_asks_for_is_sent_and_the_request_goes_on(
     assert outcomes((await desk.inquire(*pended.decision.all_numbers))[1]) == ["1:approved", "3:approved"]
 
 
+async def test_documents_that_nobody_asked_for_go_under_the_number_that_the_request_named(
+    here: World, numbers: ControlNumbers
+) -> None:
+    desk = Desk(here, numbers, "200")
+    await desk.submit()
+    (sent,) = await desk.send()
+    assert isinstance(sent, InformationSent)
+    assert sent.receipt.kind == "acknowledgment"
+    ids = [one["ids"] for one in await here.received("clearinghouses")]
+    assert [one["effect"] for one in ids if one["operation"] == "submit-attachment"] == ["kept"]
+
+
 async def test_documents_that_the_payer_does_not_take_are_refused(here: World, numbers: ControlNumbers) -> None:
     with pytest.raises(ApplicationError) as refused:
         await Desk(here, numbers, "204", can=(Ability.SUBMIT, Ability.INQUIRE)).send()
@@ -405,6 +417,47 @@ async def test_a_lost_batch_answer_is_found_in_the_mailbox(here: World, numbers:
     assert lost.value.type == "Ambiguous"
     assert kinds(await desk.submit()) == ["request_submitted"]
     assert await desk.submits() == [1]
+
+
+class Planting(ControlNumbers):
+    """Plants a fault when the message gets its number: after the search, before the mailbox is opened again."""
+
+    here: World
+
+    async def next(self, use: Use) -> int:
+        await self.here.fault("clearinghouses", "batch/pickup", "500")
+        return await super().next(use)
+
+
+async def test_a_mailbox_that_stays_shut_after_a_batch_was_handed_over_leaves_the_receipt(
+    here: World, numbers: ControlNumbers
+) -> None:
+    planting = Planting(numbers._db)
+    planting.here = here
+    url = "{sandbox}/clearinghouses/northbridge/core/rest"
+    desk = Desk(here, planting, "100", BLUESTEM, can=(Ability.SUBMIT,), version="4.0.0", base_url=url)
+    (submitted,) = await desk.submit()
+    assert isinstance(submitted, RequestSubmitted)
+    assert submitted.receipt.kind == "http_id"
+    # The same id again, and nothing is made twice.
+    assert kinds(await desk.submit()) == ["request_submitted"]
+    assert await desk.submits() == [1]
+
+
+async def test_without_postgresql_a_request_is_sent_and_nobody_elses_acknowledgment_is_taken_for_its_own(
+    here: World, numbers: ControlNumbers
+) -> None:
+    away = ControlNumbers(Database("postgresql://postgres@127.0.0.1:1/vigil"))
+    assert kinds(await Desk(here, away, "100").submit()) == ["request_submitted", "decision_received"]
+    other = Desk(here, numbers, "202", BLUESTEM, can=(Ability.SUBMIT,))
+    assert kinds(await other.submit(trace="case-another")) == ["request_submitted"]
+    desk = Desk(here, away, "100", BLUESTEM, can=(Ability.SUBMIT,))
+    assert kinds(await desk.submit()) == ["request_submitted"]
+    with pytest.raises(ApplicationError) as later:
+        await desk.inquire()
+    assert (later.value.type, later.value.message) == ("Exhausted", "x12:control_numbers_away")
+    desk.now = NOW + timedelta(hours=5)
+    assert kinds(await desk.inquire()) == ["status_inquired", "decision_received"]
 
 
 async def test_a_broken_batch_answer_is_kept_beside_the_receipt(here: World, numbers: ControlNumbers) -> None:
