@@ -1,6 +1,7 @@
 """The fax rail: a packet by a fax service, where the payer's policy names one (`base_url`); else a person faxes.
 
-Secrets are supplied as `<practice>.<via>`, by the name that the policy has for the fax service.
+Secrets are supplied as `<practice>.<via>`, by the name that the policy has for the fax service. Where the API can be reached
+from outside (`public_url`), the service is asked to call back; its word only makes the case look.
 """
 
 from typing import ClassVar, Literal
@@ -23,11 +24,13 @@ class FaxRail(DeliveryRail):
         if number is None:
             raise Refused("policy:no_fax_number")
         settings, via, to = self._outside.settings, channel.via or "neutral", e164(number)
+        callback = f"{settings.public_url.rstrip('/')}/v1/webhooks/fax/{via}" if settings.public_url else None
         client = FaxClient(
             self._outside.http(f"fax {via}"),
             settings.resolve_url(channel.base_url or ""),
             practice.id,
             settings.secret(f"{practice.id}.{via}"),
             via,
+            callback,
         )
         return Addressed(client, e164(channel.sender or practice.fax), to, f"fax to {to}")

@@ -5,7 +5,19 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import alerts, cases, codec, corrections, documents, health, orders, questionnaires, tasks, webhooks
+from api import (
+    alerts,
+    cases,
+    codec,
+    corrections,
+    documents,
+    fax_hints,
+    health,
+    orders,
+    questionnaires,
+    tasks,
+    webhooks,
+)
 from api.guards import BodyLimit, Observed
 from api.problems import ProblemDetails, install
 from api.services import Services
@@ -31,7 +43,7 @@ TAGS = [
     {"name": "questionnaires", "description": "Payers' forms: read, save, submit."},
     {"name": "corrections", "description": "Taking a fact back, by two operators."},
     {"name": "alerts", "description": "What operators should look at outside of cases."},
-    {"name": "webhooks", "description": "Payers' callbacks."},
+    {"name": "webhooks", "description": "Callbacks of payers, fax services and HISPs."},
     {"name": "codec", "description": "Opens sealed payloads for the Temporal Web UI and CLI."},
     {"name": "health", "description": "Liveness, readiness, metrics."},
 ]
@@ -49,7 +61,19 @@ def create_app(services: Services) -> FastAPI:
         openapi_url="/v1/openapi.json",
     )
     app.state.services = services
-    for door in (orders, cases, tasks, documents, questionnaires, corrections, alerts, webhooks, codec, health):
+    for door in (
+        orders,
+        cases,
+        tasks,
+        documents,
+        questionnaires,
+        corrections,
+        alerts,
+        webhooks,
+        fax_hints,
+        codec,
+        health,
+    ):
         app.include_router(door.router)
     install(app)
     # The last one added is the first one passed.

@@ -52,11 +52,18 @@ class FaxClient:
     """One practice's account at a fax service."""
 
     def __init__(
-        self, http: httpx.AsyncClient, base_url: str, user: str, secret: SecretStr, vendor: str = "neutral"
+        self,
+        http: httpx.AsyncClient,
+        base_url: str,
+        user: str,
+        secret: SecretStr,
+        vendor: str = "neutral",
+        callback_url: str | None = None,
     ) -> None:
         self._http = http
         self._url = f"{base_url.rstrip('/')}/faxes"
         self._user, self._secret = user, secret
+        self._callback = {"callbackUrl": callback_url} if callback_url else {}
         self._states = STATES.get(vendor, STATES["neutral"])
 
     async def send(self, parcel: Parcel) -> Delivery:
@@ -78,6 +85,7 @@ class FaxClient:
             "documents": [document],
             "coverPage": {"subject": parcel.subject},
             "clientReference": parcel.reference,
+            **self._callback,
         }
         answer = await send(self._http, "POST", self._url, writes=True, json=body, auth=self._auth)
         require_success(answer, "fax.send")

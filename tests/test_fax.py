@@ -179,6 +179,25 @@ async def test_information_goes_with_the_payers_number_and_a_receipt(here: World
     assert reference.startswith(f"{at.request().trace}.info.")
 
 
+async def test_the_service_is_asked_to_call_back_where_it_can(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = await desk(here)
+    asked: list[str | None] = []
+    send = FaxClient.send
+
+    async def watched(self: FaxClient, parcel: Parcel) -> Any:
+        asked.append(self._callback.get("callbackUrl"))
+        return await send(self, parcel)
+
+    monkeypatch.setattr(FaxClient, "send", watched)
+    await at.submit()
+    here.outside.settings = here.outside.settings.model_copy(update={"public_url": "http://127.0.0.1:9/"})
+    at.policy = at.policy.model_copy(
+        update={"channels": (at.policy.channels[0].model_copy(update={"receiver": BUSY_ONCE}),)}
+    )
+    await at.send_information(await at.keep(b"Another note."))
+    assert asked == [None, *["http://127.0.0.1:9/v1/webhooks/fax/neutral"] * 2]
+
+
 async def test_a_policy_without_a_number_or_a_service_is_refused(here: World) -> None:
     at = await desk(here)
     held = at.policy.channels[0]

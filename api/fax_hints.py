@@ -1,0 +1,102 @@
+"""Callbacks of fax services and HISPs: each is only a hint that a parcel of ours has news, and causes a look at the carrier.
+
+Services sign differently or not at all, send the same thing twice and in any order, and their bodies differ. So nothing in a
+callback is believed: the first of our references in it names the case, and the case asks the carrier itself. Whoever knocks is
+told nothing but that it was heard.
+"""
+
+import hashlib
+import hmac
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Request
+from fastapi.responses import Response
+
+from api.answers import PROBLEMS
+from api.auth import services_of
+from api.problems import Problem
+from api.services import Services
+from api.webhook_facts import Event, claimed, event_of
+from api.webhooks import CLAIM_EVERY
+from domain.case import Case
+from domain.policy_rules import Rail
+from runtime.errors import MissingSecret
+from runtime.metrics import WEBHOOKS
+
+router = APIRouter(prefix="/v1/webhooks/fax", tags=["webhooks"])
+
+_HINTS_AT_ONCE = 20
+"""At most so many hints that nobody signed are looked into within `_HINTS_WITHIN`; the rest is heard, and that is all."""
+_HINTS_WITHIN = CLAIM_EVERY / 60
+_REFERENCE = re.compile(rb"case-[a-z2-7]{26}-[a-z0-9-]{1,60}-[1-9][0-9]{0,3}(?![0-9a-z-])")
+_RAILS = (Rail.FAX, Rail.DIRECT)
+
+
+@router.post(
+    "/{vendor}",
+    summary="A fax service's callback",
+    status_code=202,
+    responses={status: PROBLEMS[status] for status in (413,)},
+)
+async def post_hint(
+    request: Request,
+    vendor: Annotated[
+        str, Path(pattern=r"^[a-z0-9][a-z0-9-]{1,60}$", description="Its name in payers' policies (`via`).")
+    ],
+    x_vigil_timestamp: Annotated[str | None, Header(description="Unix seconds at which it was signed.")] = None,
+    x_vigil_signature: Annotated[
+        str | None, Header(description="`sha256=` and the hex HMAC-SHA256 of `<timestamp>.<body>`.")
+    ] = None,
+) -> Response:
+    """Take a callback in any shape. Safe to send again, and in any order: it causes at most one look in ten minutes."""
+    services = services_of(request)
+    body = await request.body()
+    signed = _is_signed(services, vendor, x_vigil_timestamp, x_vigil_signature, body)
+    WEBHOOKS.labels("fax", "signed" if signed else "unsigned").inc()
+    event = _event(body)
+    if event is not None and (signed or _may_be_heard(services)):
+        await _hint(services, vendor, event)
+    return Response(status_code=202)
+
+
+def _event(body: bytes) -> Event | None:
+    """The first request of ours that a callback names, whatever its shape."""
+    found = _REFERENCE.search(body)
+    return event_of(found[0].decode("ascii")) if found else None
+
+
+def _may_be_heard(services: Services) -> bool:
+    return services.claims.allow(services.clock(), most=_HINTS_AT_ONCE, within=_HINTS_WITHIN)
+
+
+def _is_signed(services: Services, vendor: str, timestamp: str | None, signature: str | None, body: bytes) -> bool:
+    """Whether the service's secret (`<vendor>.webhook`) signed it: such a hint does not count against the bound."""
+    if timestamp is None or signature is None or not re.fullmatch(r"[0-9]{1,12}", timestamp):
+        return False
+    try:
+        secret = services.settings.secret(f"{vendor}.webhook").get_secret_value()
+    except MissingSecret:
+        return False
+    expected = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(f"sha256={expected}".encode(), signature.encode("utf-8", "replace"))
+
+
+async def _hint(services: Services, vendor: str, event: Event) -> None:
+    """Let the case look, where it has a request by that service."""
+    try:
+        practice = await services.cases.owner(event.case_id)
+        case = await services.cases.case(practice, event.case_id) if practice else None
+        payer = _payer_by(case, event, vendor) if case else None
+        if practice and payer:
+            await services.cases.notice(practice, event.case_id, [claimed(payer, services.clock(), CLAIM_EVERY)])
+    except Problem:
+        return  # no such case, or Temporal is away: the plan looks anyway
+
+
+def _payer_by(case: Case, event: Event, vendor: str) -> str | None:
+    """The payer of the request that a hint names, where that service carries to it."""
+    track = case.tracks.get(event.track)
+    policy = case.policies.get(track.requirement.payer) if track else None
+    carried = policy and any(channel.rail in _RAILS and channel.via == vendor for channel in policy.channels)
+    return policy.payer if policy and carried else None
