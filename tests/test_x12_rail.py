@@ -321,6 +321,22 @@ async def test_another_request_of_the_same_patient_is_not_taken_for_ours(here: W
     assert len(await desk.submits()) == 2
 
 
+async def test_a_changed_request_goes_as_a_revision_of_the_one_it_takes_the_place_of(
+    here: World, numbers: ControlNumbers
+) -> None:
+    desk = Desk(here, numbers, "202")
+    _, pended = await desk.submit()
+    assert isinstance(pended, DecisionReceived)
+    first = desk.request()
+    fewer = {"attempt": 2, "trace": f"{first.trace}b", "lines": (1,), "prior": first}
+    facts = await desk.submit(**fewer, prior_numbers=pended.decision.all_numbers)
+    assert kinds(facts) == ["request_submitted", "decision_received"]
+    ids = [one["ids"] for one in await here.received("clearinghouses")]
+    assert [one["effect"] for one in ids if one["operation"] == "submit"] == ["created", "updated"]
+    assert kinds(await desk.submit(**fewer, prior_numbers=pended.decision.all_numbers)) == kinds(facts)
+    assert sum(await desk.submits()) == 2
+
+
 async def test_a_request_is_withdrawn_once_and_with_a_receipt(here: World, numbers: ControlNumbers) -> None:
     desk = Desk(here, numbers, "202")
     _, pended = await desk.submit()
