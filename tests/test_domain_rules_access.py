@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from domain.actions import PreparePacket
 from domain.base import Stage, Turn
 from domain.case import Case
 from domain.facts import (
@@ -27,11 +28,11 @@ from domain.portal import PATHS, PortalField, what_to_type
 from domain.refusal import refuse_all
 from domain.request import Request
 from domain.results import read_result
-from domain.rules.access import RESTORE, access, is_held, no_way_in, open_ways, troubled
+from domain.rules.access import RESTORE, access, no_way_in, troubled
 from domain.rules.asking import Person
 from domain.rules.packet import by_hand, packet_cause, packet_of
 from domain.work import WrongResult, claim, complete, forms_of, outcome
-from tests.builders import CASE_ID, MONDAY, at, document, known, order, said, with_facts
+from tests.builders import CASE_ID, MONDAY, Hands, at, document, known, order, said, with_facts
 from tests.paper_desk import slice_by
 
 BY = "person:ines"
@@ -305,17 +306,36 @@ def test_the_case_says_that_it_is_not_let_in_and_a_supervisor_restores_it(state:
     assert forms_of(opened(found)) == ("channel_trouble",)
 
 
+def asked_by(case: Case) -> list[str | None]:
+    """By which ways people are asked to submit, once the packets are there."""
+    hands = Hands(case)
+    for _ in range(2):
+        hands.turn()
+        for action in hands.begun:
+            facts = [packet_for(action)] if isinstance(action, PreparePacket) else []
+            hands.keeping.end(action, facts, MONDAY)
+    hands.turn()
+    return [t.opened.rail for t in hands.case.open_tasks if t.opened.task_kind is TaskKind.SUBMIT_REQUEST]
+
+
+def packet_for(action: PreparePacket) -> PacketPrepared:
+    return PacketPrepared(
+        occurred_at=MONDAY,
+        by="system:packet",
+        source_id=f"{action.key}:packet",
+        track=action.track,
+        attempt=action.request.attempt,
+        packet=document("packet"),
+        pages=4,
+    )
+
+
 def test_a_routine_case_waits_for_the_access_and_an_urgent_one_goes_the_next_way() -> None:
-    routine = with_facts(keystone(), [reported("credentials")], MONDAY)
-    assert is_held(routine, policy_of(routine))
-    assert open_ways(routine, policy_of(routine)) == ()
-    urgent = with_facts(keystone("urgent"), [reported("credentials")], MONDAY)
-    assert not is_held(urgent, policy_of(urgent))
-    assert [channel.rail for channel in open_ways(urgent, policy_of(urgent))] == [Rail.FAX, Rail.PHONE]
-    second = with_facts(keystone(), [reported("down", "fax")], MONDAY)
-    assert [channel.rail for channel in open_ways(second, policy_of(second))] == [Rail.PORTAL]
-    well = keystone()
-    assert [channel.rail for channel in open_ways(well, policy_of(well))] == [Rail.PORTAL, Rail.FAX]
+    assert asked_by(keystone()) == ["portal"]
+    assert asked_by(with_facts(keystone(), [reported("credentials")], MONDAY)) == []
+    assert asked_by(with_facts(keystone("urgent"), [reported("credentials")], MONDAY)) == ["fax"]
+    assert asked_by(with_facts(keystone(), [reported("down", "fax")], MONDAY)) == ["portal"]
+    assert asked_by(with_facts(keystone(), [reported("down"), reported("working")], MONDAY)) == ["portal"]
 
 
 def test_what_was_reported_last_holds_and_working_ends_it() -> None:
@@ -330,7 +350,6 @@ def test_what_was_reported_last_holds_and_working_ends_it() -> None:
     works = with_facts(other, [reported("working")], MONDAY)
     assert troubled(works, "keystone-sf", "portal") is None
     assert lone_tasks(works, access) == []
-    assert [channel.rail for channel in open_ways(works, policy_of(works))] == [Rail.PORTAL, Rail.FAX]
 
 
 def test_trouble_with_a_payer_that_is_not_asked_is_nobodys_work() -> None:

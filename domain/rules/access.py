@@ -1,7 +1,7 @@
 """Duty: when a payer's portal, phone or fax does not let the practice in, say so, see that it is restored, and go round it.
 
 What a person reported holds until another reports that it works. An urgent case takes the payer's next way at once; a
-routine one waits for the access, which is a supervisor's task with its own time.
+routine one waits for the access, which is a supervisor's task with its own time (`domain.rules.channels` chooses).
 """
 
 from datetime import datetime
@@ -9,9 +9,8 @@ from datetime import datetime
 from domain.base import Stage, Turn
 from domain.case import Case
 from domain.facts import ChannelReported, TaskKind
-from domain.order import Urgency
 from domain.policy import PolicySlice
-from domain.policy_rules import Channel, WorkKind
+from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Person, allow
 
 RESTORE = "restore_access"
@@ -53,23 +52,6 @@ def troubled(case: Case, payer: str, rail: str) -> ChannelReported | None:
     """The report that a channel does not let us in; None where nobody says so."""
     report = case.channels.get(channel_key(payer, rail))
     return report if report is not None and report.state != "working" else None
-
-
-def open_ways(case: Case, policy: PolicySlice) -> tuple[Channel, ...]:
-    """The payer's channels that may be used now, the preferred first.
-
-    An urgent case leaves out those that do not let us in; a routine one ends before the first of them (see `is_held`).
-    """
-    shut = [troubled(case, policy.payer, channel.rail) is not None for channel in policy.channels]
-    if is_held(case, policy):
-        return policy.channels[: shut.index(True)]
-    return tuple(channel for channel, is_shut in zip(policy.channels, shut, strict=True) if not is_shut)
-
-
-def is_held(case: Case, policy: PolicySlice) -> bool:
-    """Whether the case, being routine, waits for the access to a channel once those before it are used up."""
-    routine = case.order.urgency is Urgency.ROUTINE
-    return routine and any(troubled(case, policy.payer, channel.rail) for channel in policy.channels)
 
 
 def no_way_in(policy: PolicySlice | None, report: ChannelReported) -> str:
