@@ -4,6 +4,7 @@ Fields are named by their place in the form (`2.0`, rows as `3~1.0`), so that a 
 from the payer is escaped wherever it stands.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -15,6 +16,7 @@ from domain.questionnaire_check import AnswerProblem, values_of
 
 MAX_FIELDS = 5000
 MAX_ROWS = 50
+_ROW = re.compile(r"~(\d{1,4})\.")
 _FEW = 6
 _NUMBERS = {ItemType.INTEGER: "1", ItemType.DECIMAL: "any"}
 _INPUTS = {ItemType.DATE: "date", ItemType.TIME: "time", ItemType.URL: "url"}
@@ -73,22 +75,28 @@ def page(
 def posted(form: Form, body: bytes) -> tuple[dict[str, Any], bool]:
     """The answers of a posted page, and whether it is to be submitted. Raises `ValueError` where it is no such form."""
     fields = parse_qs(body.decode("utf-8"), keep_blank_values=False, max_num_fields=MAX_FIELDS)
-    return _given(form.items, fields, ""), fields.get("action") == ["submit"]
+    rows: dict[str, set[int]] = {}
+    for name in fields:
+        for row in _ROW.finditer(name):
+            rows.setdefault(name[: row.start()], set()).add(int(row.group(1)))
+    return _given(form.items, fields, rows, ""), fields.get("action") == ["submit"]
 
 
-def _given(items: Sequence[Item], fields: Mapping[str, list[str]], prefix: str) -> dict[str, Any]:
+def _given(
+    items: Sequence[Item], fields: Mapping[str, list[str]], rows: Mapping[str, set[int]], prefix: str
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for place, item in enumerate(items):
         name = f"{prefix}{place}"
         if item.has_rows:
-            rows = [_given(item.items, fields, f"{name}~{row}.") for row in range(MAX_ROWS)]
-            filled = [row for row in rows if row]
+            given = [_given(item.items, fields, rows, f"{name}~{row}.") for row in sorted(rows.get(name, ()))]
+            filled = [row for row in given if row]
             found |= {item.link_id: filled} if filled else {}
             continue
         if item.type.is_question:
             values = [_value(item, one.strip()) for one in fields.get(name, []) if one.strip()]
             found |= {item.link_id: values} if values else {}
-        found |= _given(item.items, fields, f"{name}.")
+        found |= _given(item.items, fields, rows, f"{name}.")
     return found
 
 

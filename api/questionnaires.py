@@ -6,6 +6,7 @@ then come from this page's own address: the browser says so.
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -346,7 +347,7 @@ def _page(
     desk: _Desk,
     case_id: str,
     answers: dict[str, Any],
-    problems: list[AnswerProblem] | tuple[()],
+    problems: Sequence[AnswerProblem],
     *,
     status: int = 200,
     saved: bool = False,

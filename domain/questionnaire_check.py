@@ -11,7 +11,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from domain.base import Frozen
-from domain.questionnaire import Answers, Condition, Form, Item, ItemType, Scalar, walk
+from domain.questionnaire import Answers, Condition, Form, Item, ItemType, Scalar
 
 _ROUNDS = 20
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
@@ -56,8 +56,7 @@ def in_play(form: Form, answers: Answers, found: Sequence[Place] | None = None) 
 
 def validate(form: Form, answers: Answers, *, complete: bool = True) -> tuple[AnswerProblem, ...]:
     """What is wrong with answers. What is only saved for later (`complete` false) may lack answers, but not hold wrong ones."""
-    known = {item.link_id for item in form.walk()}
-    problems = list(_strange(form.items, answers, known, ""))
+    problems = list(_strange(form.items, answers, ""))
     for place in places(form, answers):
         problems += [
             AnswerProblem(link_id=place.item.link_id, path=place.path, text=text)
@@ -158,22 +157,29 @@ def _ordered(value: Any) -> float | str | None:
     return value if isinstance(value, str) else None
 
 
-def _strange(items: Sequence[Item], answers: Answers, known: set[str], prefix: str) -> Iterator[AnswerProblem]:
-    """Answers to what the form does not ask, and rows that are none."""
+def _strange(items: Sequence[Item], answers: Answers, prefix: str) -> Iterator[AnswerProblem]:
+    """Answers to what the form does not ask there, and rows that are none."""
+    here = {item.link_id: item for item in _of_one_row(items)}
     for name in answers:
-        if name not in known:
+        if name not in here:
             yield AnswerProblem(
-                link_id=str(name)[:255], path=f"{prefix}{name}"[:600], text="The form has no such item."
+                link_id=name[:255], path=f"{prefix}{name}"[:600], text="The form has no such item here."
             )
-    for item in walk(tuple(items)):
-        if not item.has_rows:
-            continue
-        for row, inner in enumerate(values_of(answers, item.link_id)):
+    for item in here.values():
+        for row, inner in enumerate(values_of(answers, item.link_id) if item.has_rows else ()):
             path = f"{prefix}{item.link_id}[{row}]"
             if isinstance(inner, Mapping):
-                yield from _strange(item.items, inner, known, f"{path}/")
+                yield from _strange(item.items, inner, f"{path}/")
             else:
                 yield AnswerProblem(link_id=item.link_id, path=path, text="Give each row as answers by linkId.")
+
+
+def _of_one_row(items: Sequence[Item]) -> Iterator[Item]:
+    """The items whose answers stand side by side: not those in the rows of a group that repeats."""
+    for item in items:
+        yield item
+        if not item.has_rows:
+            yield from _of_one_row(item.items)
 
 
 def _wrong(place: Place, *, complete: bool) -> Iterator[str]:
@@ -181,7 +187,7 @@ def _wrong(place: Place, *, complete: bool) -> Iterator[str]:
     if not item.type.is_question and not item.has_rows:
         return
     least = max(item.min_occurs or 0, 1 if item.required else 0)
-    if complete and not item.read_only and len(values) < least:
+    if complete and not (item.read_only or item.hidden) and len(values) < least:
         yield "An answer is needed." if least == 1 else f"At least {least} answers are needed."
     most = item.max_occurs if item.repeats else 1
     if most is not None and len(values) > most:

@@ -147,7 +147,7 @@ def test_what_is_required_may_be_saved_without_and_not_submitted() -> None:
     assert wrong(found, {}, complete=False) == {}
     assert wrong(found, {"2": ["maybe"]}, complete=False) == {"2": "Choose one of the options."}
     assert wrong(found, {"1": ["a", "b"]}) == {"1": "One answer only may be given."}
-    assert wrong(found, {"1": ["a"], "9": ["x"]}) == {"9": "The form has no such item."}
+    assert wrong(found, {"1": ["a"], "9": ["x"]}) == {"9": "The form has no such item here."}
 
 
 def test_a_choice_is_answered_by_its_option_and_an_open_one_in_words_too() -> None:
@@ -258,7 +258,13 @@ def test_a_group_that_repeats_has_rows_and_each_decides_for_itself() -> None:
     assert [len(row["item"]) for row in response["item"]] == [1, 2]
     assert answers_of(found, response) == {"3": [{"3.1": [False]}, {"3.1": [True], "3.2": ["x"]}]}
     assert wrong(found, {"3": ["x"]}) == {"3[0]": "Give each row as answers by linkId."}
+    assert wrong(found, {"3.2": ["x"]}) == {"3.2": "The form has no such item here."}
     assert wrong(form(item("1", "group", item=[item("2")])), {}) == {}
+
+
+def test_what_nobody_can_answer_holds_nothing_up() -> None:
+    hidden = {**item("1", required=True), "extension": [extension("questionnaire-hidden", valueBoolean=True)]}
+    assert wrong(form(hidden, item("2", required=True, readOnly=True)), {}) == {}
 
 
 # --- the response -------------------------------------------------------------------------------------------------------

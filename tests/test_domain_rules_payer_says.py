@@ -10,6 +10,7 @@ from domain.decision import InformationAsk, Reason
 from domain.facts import (
     AppointmentChanged,
     CoverageInformationReceived,
+    FactRetracted,
     Failure,
     LineInformation,
     LineRequirement,
@@ -316,6 +317,17 @@ def test_what_a_person_found_out_stands_until_the_payer_settles_it() -> None:
     moved(hands, 40)
     hands.turn(SOON)
     assert rule(hands.case) == "payer: Kim CALL-1"
+
+
+def test_a_word_that_is_taken_back_leaves_our_rules_to_decide() -> None:
+    hands = heard(line(authorization="no-auth"))
+    word = hands.case.payer_said[0]
+    back = said(
+        FactRetracted, "back", SOON, by="person:ada", retracted=word.source_id, reason="wrong", signed_by="person:bo"
+    )
+    hands.keeping.take([back], SOON)
+    hands.turn(SOON)
+    assert rule(hands.case) == "meridian-ct"
 
 
 # --- forms --------------------------------------------------------------------------------------------------------------

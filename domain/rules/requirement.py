@@ -114,25 +114,27 @@ def _conclude(case: Case, now: datetime, policy: PolicySlice, rank: int) -> Asks
         held = case.tracks.get(track)
         if source not in case.sources:
             yield _determined(now, source, track, rank, policy.payer, lines, evidence)
-        elif held is not None and said is not None and (now_said := _said_since(case, held, lines)):
+        elif held is not None and (now_said := _said_since(case, held, lines)):
             yield _determined(now, f"{source}/{held.requirement.ref}", track, rank, policy.payer, now_said, evidence)
 
 
 def _said_since(case: Case, held: Track, lines: Sequence[LineRequirement]) -> list[LineRequirement]:
-    """The lines of a track as the payer's later word, or the end of an earlier one, leaves them; none where nothing changed.
-
-    What a person found out stands until the payer settles it anew.
-    """
+    """The lines of a track as the payer's later word, or the end of an earlier one, leaves them; none where nothing changed."""
     wanted = {line.line: line for line in lines}
     by_person = held.requirement.by != "vigil"
     found = []
     for line in held.requirement.lines:
         said, want = evidence_of(case, (line.line,)), wanted.get(line.line)
-        settles = want is not None and want.rule.startswith(BY_PAYER) and want.authorization != "unknown"
-        if said is None or want is None or (by_person and not (settles and said.n > held.requirement.n)):
+        if want is None:
             found.append(line)
-        else:
-            found.append(line.model_copy(update={"authorization": want.authorization, "rule": want.rule}))
+            continue
+        if by_person:  # stands until the payer settles it anew
+            settles = want.rule.startswith(BY_PAYER) and want.authorization != "unknown"
+            moves = settles and said is not None and said.n > held.requirement.n
+        else:  # the payer's word came, ended or was taken back
+            moves = said is not None or line.rule.startswith(BY_PAYER)
+        change = {"authorization": want.authorization, "rule": want.rule}
+        found.append(line.model_copy(update=change) if moves else line)
     return found if found != list(held.requirement.lines) else []
 
 
