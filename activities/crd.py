@@ -17,7 +17,7 @@ from connectors.documents import ANSWER_KIND
 from connectors.errors import ConnectorError, Refused, Unreachable
 from connectors.pas.parties import PasPayer
 from connectors.raw import RawAnswer
-from domain.actions import AskRequirement, FetchQuestionnaire
+from domain.actions import AskRequirement
 from domain.decision import Reason
 from domain.facts import MAX_FACT_BYTES, AnyFact, CoverageInformationReceived, LineInformation, NoteAdded, write_fact
 from domain.order import DocumentRef
@@ -85,7 +85,7 @@ class CrdActivities:
         url = self._outside.settings.resolve_url(channel.crd_url)
         key = (action.practice, url, channel.token_url or "")
         if key not in self._clients:
-            self._clients[key] = CrdClient(access_of(self._outside, action, channel), url)
+            self._clients[key] = CrdClient(access_of(self._outside, action.practice, action.policy.payer, channel), url)
         return self._clients[key]
 
     async def _keep(self, action: AskRequirement, answer: RawAnswer) -> DocumentRef | None:
@@ -107,15 +107,15 @@ def payer_of(policy: PolicySlice) -> PasPayer:
     return PasPayer(id=policy.payer, name=policy.name, identifier=named)
 
 
-def access_of(outside: Outside, action: AskRequirement | FetchQuestionnaire, channel: Channel) -> Access:
+def access_of(outside: Outside, practice_id: str, payer: str, channel: Channel) -> Access:
     """Return the way to a payer's services: the practice's credentials at the payer, as on the channel itself."""
-    settings, payer = outside.settings, action.policy.payer
+    settings = outside.settings
     token_url = settings.resolve_url(channel.token_url) if channel.token_url else None
-    name = f"{action.practice}.{payer}"
+    name = f"{practice_id}.{payer}"
     return Access(
         outside.http(f"rules {payer}"),
         token_url,
-        outside.practice(action.practice).id,
+        outside.practice(practice_id).id,
         lambda: settings.secret(name).get_secret_value(),
     )
 

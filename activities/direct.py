@@ -21,11 +21,15 @@ class DirectRail(DeliveryRail):
     def _addressed(self, action: Ask, practice: Practice, channel: Channel) -> Addressed:
         if channel.sender is None or channel.receiver is None:
             raise Refused(f"policy:no_direct_address:{action.policy.payer}")
+        carrier = self.carrier(practice, channel)
+        return Addressed(carrier, channel.sender, channel.receiver, f"Direct message to {channel.receiver}")
+
+    def carrier(self, practice: Practice, channel: Channel) -> DirectClient:
+        """Return a practice's account at a channel's HISP. Raises `MissingSecret`."""
         settings, via = self._outside.settings, channel.via or "hisp"
-        client = DirectClient(
+        return DirectClient(
             self._outside.http(f"direct {via}"),
             settings.resolve_url(channel.base_url or ""),
             practice.id,
             settings.secret(f"{practice.id}.{via}"),
         )
-        return Addressed(client, channel.sender, channel.receiver, f"Direct message to {channel.receiver}")

@@ -36,7 +36,7 @@ class DtrActivities:
         practice, settings = self._outside.practice(action.practice), self._outside.settings
         key = (action.practice, action.policy.payer, channel.token_url or "")
         if key not in self._accesses:
-            self._accesses[key] = access_of(self._outside, action, channel)
+            self._accesses[key] = access_of(self._outside, action.practice, action.policy.payer, channel)
         parameters = package_request(action, requester(practice), payer_of(action.policy))
         url = settings.resolve_url(channel.dtr_url)
         answer = await fetch_package(self._accesses[key], url, parameters, ANSWER_WITHIN)

@@ -23,9 +23,14 @@ class FaxRail(DeliveryRail):
         number = channel.receiver or action.policy.contacts.fax
         if number is None:
             raise Refused("policy:no_fax_number")
-        settings, via, to = self._outside.settings, channel.via or "neutral", e164(number)
+        to = e164(number)
+        return Addressed(self.carrier(practice, channel), e164(channel.sender or practice.fax), to, f"fax to {to}")
+
+    def carrier(self, practice: Practice, channel: Channel) -> FaxClient:
+        """Return a practice's account at a channel's fax service. Raises `MissingSecret`."""
+        settings, via = self._outside.settings, channel.via or "neutral"
         callback = f"{settings.public_url.rstrip('/')}/v1/webhooks/fax/{via}" if settings.public_url else None
-        client = FaxClient(
+        return FaxClient(
             self._outside.http(f"fax {via}"),
             settings.resolve_url(channel.base_url or ""),
             practice.id,
@@ -33,4 +38,3 @@ class FaxRail(DeliveryRail):
             via,
             callback,
         )
-        return Addressed(client, e164(channel.sender or practice.fax), to, f"fax to {to}")

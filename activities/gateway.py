@@ -193,10 +193,11 @@ class GatewayRail:
         channel = next((one for one in action.policy.channels if one.rail is Rail.GATEWAY), None)
         if channel is None:
             raise Refused("policy:no_gateway_channel")
-        return _Work(self._outside, self._client(action, channel), action, channel)
+        return _Work(self._outside, self.client(action.practice, channel), action, channel)
 
-    def _client(self, action: Ask, channel: Channel) -> GatewayClient:
-        practice = self._outside.practice(action.practice)
+    def client(self, practice_id: str, channel: Channel) -> GatewayClient:
+        """Return the one client of a practice at a channel's gateway. Raises `Refused` where the practice is not served."""
+        practice = self._outside.practice(practice_id)
         settings = self._outside.settings
         base_url = settings.resolve_url(channel.base_url or "")
         token_url = settings.resolve_url(channel.token_url or "")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import Field, StringConstraints
 
 from connectors.errors import NotUnderstood
+from connectors.offer import Offer
 from domain.base import Frozen, Instant, Key
 
 MOST_LISTED = 100
@@ -81,6 +82,18 @@ class Carrier(Protocol):
     async def find(self, reference: str) -> tuple[Delivery, ...]:
         """Every parcel of a reference, the oldest first."""
         ...
+
+
+async def check(carrier: Carrier, reference: str) -> Offer:
+    """Look whether a carrier lets us in and lists what was sent, by a `reference` that nothing has.
+
+    Raises:
+        Unreachable, Busy: it cannot be looked at now.
+        Refused: it does not let this practice in.
+        NotUnderstood: what came is no list.
+    """
+    await carrier.find(reference)
+    return Offer(says=("lists what was sent, by our reference",))
 
 
 def instant(value: Any, what: str, raw: bytes) -> datetime | None:

@@ -37,6 +37,13 @@ class CrdClient:
             Busy, Unreachable: it cannot be told now.
             Refused: the payer has no service for the hook, or does not let the practice in.
         """
+        for offered in await self.services(within):
+            if offered.hook == hook:
+                return offered
+        raise Refused("hook_not_offered")
+
+    async def services(self, within: timedelta = ANSWER_WITHIN) -> tuple[Service, ...]:
+        """Return what the payer offers, as it was looked up within the last hour. Raises as `service`."""
         if time.monotonic() >= self._until:
             answer = await self._access.call("GET", self._url, JSON, None, min(within, self._answer_within))
             if not 200 <= answer.status < 300:  # noqa: PLR2004 - success
@@ -46,10 +53,7 @@ class CrdClient:
             except NotFhir:
                 raise Unreachable("discovery:not_json") from None
             self._until = time.monotonic() + _KNOWN_FOR
-        for offered in self._offered:
-            if offered.hook == hook:
-                return offered
-        raise Refused("hook_not_offered")
+        return self._offered
 
     async def ask(self, offered: Service, question: Json, within: timedelta = ANSWER_WITHIN) -> RawAnswer:
         """Ask a service.
