@@ -1,4 +1,4 @@
-"""A document of the chart as pages that can be put into a packet: PDF, PNG, JPEG, TIFF and plain text.
+"""A document of the chart as pages that can be put into a packet: PDF, PNG, JPEG, TIFF, plain text, a filled-in form.
 
 What comes from a chart may be broken, locked or made to harm: nothing of it runs, its size is bounded, and what cannot be
 shown is said, never silently left out. What a form field or a note on a page shows becomes part of the page; scripts,
@@ -26,6 +26,7 @@ from pypdf.generic import (
 from reportlab.lib.utils import ImageReader  # type: ignore[import-untyped]
 from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 
+from connectors.packet_answers import answers_of
 from connectors.paper import FOOT, HEIGHT, MARGIN, WIDTH, lines_pdf, printable
 
 MOST_PIXELS = 60_000_000
@@ -73,7 +74,9 @@ def printed(content: bytes, media_type: str, title: str, most: int) -> list[Page
         case "image/png" | "image/jpeg" | "image/tiff":
             made = _pictures(content, most)
         case "text/plain":
-            made = _text(content, title)
+            made = _text(_decoded(content), title)
+        case "application/fhir+json" if (answers := answers_of(content)) is not None:
+            made = _text("\n".join(answers), title)
         case _:
             raise CannotShow(f"{media_type} cannot be printed")
     pages = read_pdf(made, most)
@@ -143,11 +146,14 @@ def _draw(canvas: Canvas, frame: Image.Image) -> None:
     canvas.showPage()
 
 
-def _text(content: bytes, title: str) -> bytes:
+def _decoded(content: bytes) -> str:
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = content.decode("cp1252", "replace")
+        return content.decode("cp1252", "replace")
+
+
+def _text(text: str, title: str) -> bytes:
     lines = [
         part
         for line in text.expandtabs(4).splitlines()

@@ -1,6 +1,7 @@
 """The packet: what is on its pages, what is left out and said so, the same bytes every time, and nothing that harms."""
 
 import hashlib
+import json
 import struct
 import uuid
 import zlib
@@ -207,6 +208,33 @@ def test_a_cover_that_needs_a_second_sheet_still_counts_right() -> None:
     assert made.pages == len(read) == 4
     assert "Pages with this one\n4" in read[0]
     assert "Office note\npage 4" in "".join(read[:2])
+
+
+def test_a_filled_in_form_is_printed_with_its_questions() -> None:
+    item = {
+        "linkId": "1",
+        "text": "History",
+        "item": [
+            {"linkId": "1.1", "text": "Weeks of therapy", "answer": [{"valueInteger": 8}]},
+            {"linkId": "1.2", "text": "Red flags", "answer": [{"valueBoolean": False}]},
+            {"linkId": "1.3", "text": "Side", "answer": [{"valueCoding": {"code": "R", "display": "Right"}}]},
+            {"linkId": "1.4", "answer": [{"valueQuantity": {"value": 3, "unit": "cm"}, "item": [{"linkId": "1.4.1"}]}]},
+            {"linkId": "1.5", "text": "Unanswered", "answer": []},
+        ],
+    }
+    form = {"resourceType": "QuestionnaireResponse", "questionnaire": "http://payer.example/q", "item": [item]}
+    read = texts(packet((json.dumps(form).encode(), "application/fhir+json")).content)[2]
+    for said in ("History", "Weeks of therapy: 8", "Red flags: no", "Side: Right", "1.4: 3 cm", "1.4.1", "Unanswered"):
+        assert said in read
+    deep: dict[str, Any] = {"linkId": "x"}
+    for _ in range(300):
+        deep = {"linkId": "x", "item": [deep]}
+    for hostile_form in ({**form, "item": [deep]}, {**form, "item": "none"}, {**form, "item": [7, None]}):
+        assert packet((json.dumps(hostile_form).encode(), "application/fhir+json")).left_out == ()
+    many = {**form, "item": [item] * 1000}
+    for left in (json.dumps(many).encode(), b"[" * 100_000, b"{", b"[]"):
+        made = packet((left, "application/fhir+json"))
+        assert [each.why for each in made.left_out] == ["application/fhir+json cannot be printed"]
 
 
 # --- safe --------------------------------------------------------------------------------------------------------------
