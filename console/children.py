@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 
+from console.client import api_url
 from console.errors import CommandFailed
 from console.home import ROOT
 from runtime.processes import Child, clean_environment
@@ -176,6 +177,7 @@ def product_environment(settings: Settings) -> dict[str, str]:
         "VIGIL_HOME": str(settings.home_path),
         "VIGIL_KEYS_FILE": str(settings.keys_path),
         "VIGIL_POLICIES_DIR": str(settings.policies_dir.expanduser().absolute()),
+        "VIGIL_PUBLIC_URL": settings.public_url or api_url(settings),
         "VIGIL_PRACTICES_FILE": str(settings.practices_path.expanduser().absolute()),
     }
 

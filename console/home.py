@@ -51,10 +51,12 @@ def prepare_secrets(settings: Settings, practices: Iterable[Practice], policies:
 
 
 def _wanted(practices: Iterable[Practice], policies: Iterable[Policy]) -> dict[str, str]:
-    payers = [policy.payer for policy in policies]
-    found = {f"{payer}.webhook": _secret() for payer in payers}
+    policies = list(policies)
+    carriers = sorted({channel.via for policy in policies for channel in policy.channels if channel.via})
+    others = [*(policy.payer for policy in policies), *carriers]
+    found = {f"{other}.webhook": _secret() for other in others}
     for practice in practices:
-        found |= {f"{practice.id}.{what}": _secret() for what in ("ehr", "messaging", "check_in", *payers)}
+        found |= {f"{practice.id}.{what}": _secret() for what in ("ehr", "messaging", "check_in", *others)}
         # The clearinghouse of the sandbox tells practices by what stands before the colon of the key.
         found[practice.eligibility.key] = f"{practice.id}:{_secret()}"
     return found

@@ -101,8 +101,6 @@ class _Start:
         try:
             await self._bring_up_to_date(database)
             await _side_by_side(self._start_worker(), self._start_api())
-            with self._steps.step("Payers know where to notify"):
-                await self._world.subscribe(self._practices, self._policies)
             await self._seed_once(database)
             await self._leave_token(database)
             self._welcome(keyring)
