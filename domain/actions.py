@@ -36,6 +36,11 @@ class Action(Frozen):
         return None
 
     @property
+    def counterpart(self) -> str | None:
+        """Who bears the load where it goes to a payer: `via-<carrier>`, or `payer-<payer>` where nobody is between."""
+        return f"payer-{self.payer}" if self.payer else None
+
+    @property
     def summary(self) -> str:
         """What a reader of the history sees."""
         return self.kind.replace("_", " ").capitalize()
@@ -83,76 +88,68 @@ class GatherDocuments(Action):
         return "Look in the chart for: " + ", ".join(self.wanted)
 
 
-class SubmitRequest(Action):
-    """Search for the request at the payer, and create it once if it is not there."""
+class _Asked(Action):
+    """What goes to a payer by the rail of a request."""
 
-    kind: Literal["submit_request"] = "submit_request"
     request: Request
     policy: PolicySlice
-    single_shot: ClassVar[bool] = True
-    patience: ClassVar[timedelta] = timedelta(seconds=150)
 
     @property
     def payer(self) -> str:
         return self.request.payer
+
+    @property
+    def counterpart(self) -> str:
+        via = next((one.via for one in self.policy.channels if one.rail == self.request.rail), None)
+        return f"via-{via}" if via else f"payer-{self.payer}"
+
+
+class SubmitRequest(_Asked):
+    """Search for the request at the payer, and create it once if it is not there."""
+
+    kind: Literal["submit_request"] = "submit_request"
+    single_shot: ClassVar[bool] = True
+    patience: ClassVar[timedelta] = timedelta(seconds=150)
 
     @property
     def summary(self) -> str:
         return f"Submit request {self.request.attempt} to {self.payer} by {self.request.rail}"
 
 
-class InquireStatus(Action):
+class InquireStatus(_Asked):
     """Ask the payer how the request stands."""
 
     kind: Literal["inquire_status"] = "inquire_status"
-    request: Request
-    policy: PolicySlice
     numbers: tuple[Number, ...] = ()
     why: str = Field(max_length=200)
-
-    @property
-    def payer(self) -> str:
-        return self.request.payer
 
     @property
     def summary(self) -> str:
         return f"Ask {self.payer} how request {self.request.attempt} stands: {self.why}"
 
 
-class WithdrawRequest(Action):
+class WithdrawRequest(_Asked):
     """Cancel the request at the payer."""
 
     kind: Literal["withdraw_request"] = "withdraw_request"
-    request: Request
-    policy: PolicySlice
     numbers: tuple[Number, ...] = ()
     single_shot: ClassVar[bool] = True
     patience: ClassVar[timedelta] = timedelta(seconds=150)
-
-    @property
-    def payer(self) -> str:
-        return self.request.payer
 
     @property
     def summary(self) -> str:
         return f"Withdraw request {self.request.attempt} at {self.payer}"
 
 
-class SendInformation(Action):
+class SendInformation(_Asked):
     """Send the payer what it asked to see, once, on the rail that it asked by."""
 
     kind: Literal["send_information"] = "send_information"
-    request: Request
-    policy: PolicySlice
     asks: tuple[InformationAsk, ...] = Field(description="What the payer asks for; empty for what goes unasked.")
     documents: tuple[DocumentRef, ...] = Field(min_length=1)
     numbers: tuple[Number, ...] = ()
     single_shot: ClassVar[bool] = True
     patience: ClassVar[timedelta] = timedelta(seconds=150)
-
-    @property
-    def payer(self) -> str:
-        return self.request.payer
 
     @property
     def summary(self) -> str:

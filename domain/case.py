@@ -1,11 +1,13 @@
 """The case: what the facts come to. A fold, extended by one fact at a time; nothing here decides what to do."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
+from domain.attempt import DIFFERING, Attempt, empty, with_key
 from domain.base import Frozen
 from domain.decision import Number, Outcome
 from domain.facts import (
@@ -13,29 +15,23 @@ from domain.facts import (
     MAX_FACT_BYTES,
     ActionBegun,
     ActionEnded,
-    AnswerNotUnderstood,
     AppointmentChanged,
     CallLogged,
     CaseClosed,
     ChannelReported,
     ChartDocumented,
     ClockBreached,
-    ClockExtended,
     CoverageInformationReceived,
     CoverageStatus,
     CoverageVerified,
-    DecisionReceived,
     DocumentAdded,
     DocumentsGathered,
     Fact,
     FactRetracted,
     Failure,
     HousePinned,
-    InformationSent,
-    NewAttemptOrdered,
     NoteAdded,
     NotificationClaimed,
-    OptionChosen,
     OrderCancelled,
     OrderChanged,
     OrderReceived,
@@ -47,13 +43,8 @@ from domain.facts import (
     ProviderNotified,
     QuestionnaireAnswered,
     QuestionnaireReceived,
-    ReferralObtained,
-    RequestRejected,
-    RequestSubmitted,
-    RequestWithdrawn,
     RequirementDetermined,
     ResponsibilityPosted,
-    StatusInquired,
     TaskClaimed,
     TaskCompleted,
     TaskOpened,
@@ -65,7 +56,7 @@ from domain.facts import (
 from domain.house import UNPINNED, HouseRules
 from domain.order import Appointment, AppointmentStatus, DocumentRef, Order
 from domain.policy import PolicySlice
-from domain.track import DIFFERING, Attempt, Task, Track, Try, changed_attempt, empty, with_key
+from domain.track import Task, Track, Try, changed_task, changed_track, with_requirement
 
 _RESERVE = 64 * 1024
 """What is left of a full case to what Vigil itself records, so that it can be brought to its end."""
@@ -358,8 +349,7 @@ def _apply(case: Case, fact: Fact) -> Case:
         case UnknownFact():
             return replace(case, unknown=(*case.unknown, fact))
         case ActionBegun():
-            cause = cause_of(fact.action)
-            return replace(case, actions=with_key(case.actions, cause, (*case.actions.get(cause, ()), Try(fact))))
+            return _begin_action(case, fact)
         case ActionEnded():
             return _end_action(case, fact)
         case TaskOpened():
@@ -367,26 +357,9 @@ def _apply(case: Case, fact: Fact) -> Case:
         case TaskClaimed() | TaskReleased() | TaskCompleted() | TaskWithdrawn():
             return _change_task(case, fact)
         case RequirementDetermined():
-            return _open_track(case, fact)
+            insured = frozenset(coverage.rank for coverage in case.order.coverages)
+            return replace(case, tracks=with_requirement(case.tracks, fact, insured))
     return _change_track(case, fact)
-
-
-def _open_track(case: Case, fact: RequirementDetermined) -> Case:
-    """A requirement opens or changes its track. A line stands in one track of a coverage: the latest word has it."""
-    key = fact.track or f"{fact.rank}-{fact.who_asks}"
-    insured = {coverage.rank for coverage in case.order.coverages}
-    moved = {line.line for line in fact.lines}
-    tracks: dict[str, Track] = {}
-    for other, track in case.tracks.items():
-        held = track.requirement
-        left = tuple(line for line in held.lines if line.line not in moved)
-        if other == key or (held.rank != fact.rank and held.rank in insured) or left == held.lines:
-            tracks[other] = track
-        elif left or track.attempts:
-            tracks[other] = replace(track, requirement=held.model_copy(update={"lines": left}))
-    old = case.tracks.get(key)
-    tracks[key] = replace(old, requirement=fact) if old else Track(key, fact)
-    return replace(case, tracks=MappingProxyType(tracks))
 
 
 def _what_is_asked(order: Order) -> tuple[object, ...]:
@@ -441,19 +414,24 @@ def _end_action(case: Case, fact: ActionEnded) -> Case:
     return replace(case, actions=with_key(case.actions, cause, tries))
 
 
+def _begin_action(case: Case, fact: ActionBegun) -> Case:
+    cause = cause_of(fact.action)
+    case = replace(case, actions=with_key(case.actions, cause, (*case.actions.get(cause, ()), Try(fact))))
+    track = case.tracks.get(fact.track or "")
+    sending = re.fullmatch(r"submit/.+/([1-9][0-9]*)/([^/]+)", cause)
+    if track is None or sending is None:
+        return case
+    attempt = track.attempts.get(int(sending[1])) or Attempt(int(sending[1]))
+    attempt = replace(attempt, tried=attempt.tried | {sending[2]})
+    track = replace(track, attempts=with_key(track.attempts, attempt.number, attempt))
+    return replace(case, tracks=with_key(case.tracks, track.key, track))
+
+
 def _change_task(case: Case, fact: TaskClaimed | TaskReleased | TaskCompleted | TaskWithdrawn) -> Case:
     task = case.tasks.get(fact.task)
     if task is None or not task.is_open:
         return case
-    match fact:
-        case TaskClaimed():
-            task = replace(task, claim=fact)
-        case TaskReleased():
-            task = replace(task, claim=None)
-        case TaskCompleted():
-            task = replace(task, completed=fact)
-        case TaskWithdrawn():
-            task = replace(task, withdrawn=fact)
+    task = changed_task(task, fact)
     case = replace(case, tasks=with_key(case.tasks, fact.task, task))
     track = case.tracks.get(task.opened.track or "")
     if track and task.completed and track.changed and task.opened.cause == track.changed:
@@ -465,24 +443,4 @@ def _change_track(case: Case, fact: Fact) -> Case:
     track = case.tracks.get(fact.track or "")
     if track is None:
         return case
-    match fact:
-        case NewAttemptOrdered():
-            anew = fact.attempt > track.allowed
-            track = replace(track, allowed=fact.attempt, changed="") if anew else track
-        case ReferralObtained():
-            track = replace(track, referral=fact)
-        case ClockExtended():
-            track = replace(track, extended_until=fact.until)
-        case (
-            RequestSubmitted()
-            | RequestRejected()
-            | RequestWithdrawn()
-            | AnswerNotUnderstood()
-            | DecisionReceived()
-            | StatusInquired()
-            | InformationSent()
-            | OptionChosen()
-        ):
-            attempt = track.attempts.get(fact.attempt) or Attempt(fact.attempt)
-            track = replace(track, attempts=with_key(track.attempts, fact.attempt, changed_attempt(attempt, fact)))
-    return replace(case, tracks=with_key(case.tracks, track.key, track))
+    return replace(case, tracks=with_key(case.tracks, track.key, changed_track(track, fact)))

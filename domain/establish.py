@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
 
+from domain.attempt import Attempt
 from domain.case import Case
 from domain.decision import Decision, InformationAsk, LineDecision, Number, NumberType, Outcome, Reason, Result
 from domain.facts import (
@@ -59,13 +60,15 @@ from domain.results import (
     Submitted,
     TimeExtended,
     Told,
+    Update,
     VisitArranged,
     Withdrawn,
 )
+from domain.rules.channels import may_be_updated
 from domain.rules.documents import missing_documents
 from domain.rules.questionnaire import RESPONSE
 from domain.rules.submission import trace_of
-from domain.track import Attempt, Track
+from domain.track import Track
 
 _ALWAYS = {"accept", "self_pay"}
 _SENDING = {TaskKind.SUBMIT_REQUEST, TaskKind.CORRECT_REQUEST}
@@ -294,6 +297,13 @@ def _resend(desk: Desk, form: Resend) -> tuple[Fact, ...]:
     return (_new_attempt(desk, form.reason),)
 
 
+def _update(desk: Desk, form: Update) -> tuple[Fact, ...]:
+    track = desk.track
+    if not may_be_updated(track.attempt, desk.case.policies.get(track.requirement.payer)):
+        raise WrongResult("The payer does not take a change of this request; order it sent anew instead.", ("result",))
+    return (_new_attempt(desk, form.reason).model_copy(update={"update": True}),)
+
+
 def _information_given(desk: Desk, form: InformationGiven) -> tuple[Fact, ...]:
     return (
         InformationSent(
@@ -481,6 +491,7 @@ _BY_FORM: dict[type[Form], Callable[..., tuple[Fact, ...]]] = {
     InformationAsked: _information_asked,
     NotThere: _not_there,
     Resend: _resend,
+    Update: _update,
     InformationGiven: _information_given,
     OptionPicked: _option,
     Told: _told,

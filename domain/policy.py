@@ -162,6 +162,11 @@ class Policy(_Payer):
                         f"requirements: {requirement.id} names the category {category}, which categories lacks; add it"
                     )
                     raise ValueError(msg)
+        for channel in self.channels:
+            missing = [name for name in ("search_after", "rests") if not getattr(channel, name)]
+            if channel.is_automatic and missing:
+                msg = f"channels: {channel.id} is worked by Vigil itself and needs {', '.join(missing)}; add it"
+                raise ValueError(msg)
         for name in self.calendars:
             self.calendar(name)
         return self
@@ -386,7 +391,11 @@ def slice_policy(policy: Policy, *, on: date, urgency: str, lines: Sequence[Line
         found = policy.requirement_for(line, on)
         alike = found.model_copy(update={"lines": ()})
         grouped[alike] = (*grouped.get(alike, ()), *found.lines)
-    channels = tuple(channel for channel in in_effect(policy.channels, on) if haste in channel.urgencies)
+    channels = tuple(
+        channel.model_copy(update={"rests": {haste: channel.rests[haste]} if haste in channel.rests else {}})
+        for channel in in_effect(policy.channels, on)
+        if haste in channel.urgencies
+    )
     if not channels:
         raise PolicyError([f"{policy.payer}: channels has none in effect on {on}{about}; add one that is"])
     clocks = [rule for rule in policy.decision_clocks if rule.urgency is haste]

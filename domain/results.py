@@ -198,6 +198,13 @@ class Resend(Form):
     reason: Words
 
 
+class Update(Form):
+    """The payer has the request and is to have it changed, as the order reads now."""
+
+    result: Literal["update"] = "update"
+    reason: Words
+
+
 class InformationGiven(Form):
     """What the payer asked to see was sent, with a receipt."""
 
@@ -289,6 +296,7 @@ TaskResult = Annotated[
     | InformationAsked
     | NotThere
     | Resend
+    | Update
     | InformationGiven
     | OptionPicked
     | Told
@@ -319,6 +327,7 @@ class ResultName(StrEnum):
     INFORMATION_ASKED = "information_asked"
     NOT_THERE = "not_there"
     RESEND = "resend"
+    UPDATE = "update"
     INFORMATION_SENT = "information_sent"
     OPTION_CHOSEN = "option_chosen"
     TOLD = "told"
@@ -335,7 +344,7 @@ _MODELS: dict[ResultName, type[Form]] = {
     ResultName(cls.model_fields["result"].default): cls
     for cls in (
         CoverageConfirmed, RequirementFound, ReferralFound, DocumentsAttached, QuestionnaireFilled, SendWithout,
-        Submitted, Decided, StillPending, InformationAsked, NotThere, Resend, InformationGiven, OptionPicked, Told, Filed,
+        Submitted, Decided, StillPending, InformationAsked, NotThere, Resend, Update, InformationGiven, OptionPicked, Told, Filed,
         ResponsibilityEntered, VisitArranged, Withdrawn, TimeExtended, ChannelTrouble, Acknowledged,
     )
 }  # fmt: skip

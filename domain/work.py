@@ -17,6 +17,7 @@ from domain.facts import Fact, TaskClaimed, TaskCompleted, TaskKind, TaskOpened,
 from domain.plan import PlanError, settle
 from domain.results import Form, ResultName, form_schema
 from domain.rules.access import RESTORE
+from domain.rules.information import ATTACH
 from domain.track import Task
 
 _R = ResultName
@@ -46,12 +47,14 @@ FORMS: dict[TaskKind, tuple[ResultName, ...]] = {
     TaskKind.OPERATOR: (_R.ACKNOWLEDGED,),
     TaskKind.REVIEW: (_R.ACKNOWLEDGED,),
 }
-"""The forms that each kind of task takes. Reviews differ by what is reviewed: ask `forms_of`."""
+"""The forms that each kind of task takes. Some differ by the first word of their key: ask `forms_of`."""
 
-_REVIEWS: dict[str, tuple[ResultName, ...]] = {
-    "review_change": (_R.ACKNOWLEDGED, _R.RESEND),
+_BY_KEY: dict[str, tuple[ResultName, ...]] = {
+    "review_change": (_R.ACKNOWLEDGED, _R.RESEND, _R.UPDATE),
     "review_visit": (_R.VISIT,),
     "withdraw": (_R.WITHDRAWN,),
+    "request_ended": (_R.RESEND, _R.INFORMATION_SENT, _R.DECIDED),
+    ATTACH: (_R.INFORMATION_SENT, _R.DOCUMENTS_ATTACHED, _R.DECIDED, _R.CHANNEL_TROUBLE),
     RESTORE: (_R.CHANNEL_TROUBLE,),
     "pursue": (_R.DECIDED, _R.OPTION_CHOSEN, _R.RESEND),
 }
@@ -92,9 +95,7 @@ class TaskForm(Frozen):
 
 def forms_of(task: TaskOpened) -> tuple[ResultName, ...]:
     """The forms that a task takes."""
-    if task.task_kind is TaskKind.REVIEW:
-        return _REVIEWS.get(task.task.partition("/")[0], FORMS[TaskKind.REVIEW])
-    return FORMS[task.task_kind]
+    return _BY_KEY.get(task.task.partition("/")[0], FORMS[task.task_kind])
 
 
 def schemas_of(task: TaskOpened) -> tuple[TaskForm, ...]:
@@ -197,7 +198,7 @@ def _moves_on(case: Case, opened: TaskOpened, facts: Sequence[Fact], now: dateti
 
 
 def _same_work(one: TaskOpened, other: TaskOpened) -> bool:
-    if one.task_kind is not other.task_kind or one.track != other.track:
+    if one.task_kind is not other.task_kind or (one.track, one.attempt) != (other.track, other.attempt):
         return False
     again = _without_count(one.task) == _without_count(other.task)
     # What a review asks stands in its title: the same visit may need another look for another reason.

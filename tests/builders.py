@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from activities.rules import line_keys
-from domain.actions import Action
+from domain.actions import Action, PreparePacket
 from domain.case import Case, begin, record
 from domain.decision import Decision, LineDecision, Number, NumberType, Outcome, Result, decision_source
 from domain.facts import (
@@ -23,6 +23,7 @@ from domain.facts import (
     Failure,
     HousePinned,
     OrderReceived,
+    PacketPrepared,
     PolicyPinned,
     Receipt,
     RequestSubmitted,
@@ -242,9 +243,26 @@ def answered(
 
 
 def at(case: Case, now: datetime) -> tuple[Case, Plan]:
-    """The case with all that follows at an instant, and the plan."""
-    case, settled = settle(case, now)
-    return case, settled.plan
+    """The case with all that follows at an instant, and the plan. The packets that people send are prepared on the way."""
+    while True:
+        case, settled = settle(case, now)
+        packets = [packed(action) for action in settled.plan.actions if isinstance(action, PreparePacket)]
+        if not packets:
+            return case, settled.plan
+        case = with_facts(case, packets, now)
+
+
+def packed(action: PreparePacket) -> PacketPrepared:
+    """The packet that an action prepares."""
+    return PacketPrepared(
+        occurred_at=action.now,
+        by="vigil",
+        source_id=f"{action.key}/packet",
+        track=action.track,
+        attempt=action.request.attempt,
+        packet=document("packet", action.now.date(), action.key),
+        pages=7,
+    )
 
 
 def known(ordered: Order, *more: Fact, now: datetime = MONDAY) -> Case:
@@ -292,11 +310,16 @@ class Hands:
         return self.keeping.case
 
     def turn(self, now: datetime | None = None) -> Plan:
-        """Take a turn at an instant; what is due is begun."""
+        """Take a turn at an instant; what is due is begun. Packets are there at once."""
         self.now = now or self.now
-        _, settled = settle(self.case, self.now)
-        self.begun = list(self.keeping.take_turn(settled, self.now))
-        return settled.plan
+        while True:
+            _, settled = settle(self.case, self.now)
+            self.begun = list(self.keeping.take_turn(settled, self.now))
+            packets = [action for action in self.begun if isinstance(action, PreparePacket)]
+            if not packets:
+                return settled.plan
+            for action in packets:
+                self.keeping.end(action, [packed(action)], self.now)
 
     def end(self, kind: str, *facts: Fact) -> None:
         """The action of a kind that was just begun ends with facts."""

@@ -307,7 +307,7 @@ def test_a_request_that_cannot_be_taken_back_by_vigil_is_a_persons() -> None:
     hands.fail("withdraw_request", Failure.AMBIGUOUS)
     plan = hands.turn()
     assert plan.turn is Turn.STAFF
-    assert task(hands.case, "review").task == f"withdraw/{TRACK}/1"
+    assert task(hands.case, "review").task == f"withdraw/{TRACK}/1/pas"
 
 
 # --- what is strange -----------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from domain.facts import (
     RequestRejected,
     TaskCompleted,
     TaskKind,
+    TaskReleased,
     UnknownFact,
 )
 from domain.keeping import Keeping
@@ -49,6 +50,7 @@ from tests.builders import (
     MONDAY,
     VISIT,
     answered,
+    at,
     case_of,
     covered,
     document,
@@ -253,6 +255,8 @@ SITUATIONS: dict[str, tuple[TaskKind, Callable[[], Case], datetime]] = {
 }
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "channel_trouble": {"state": "down", "rail": "portal"},
+    "update": {"reason": "The diagnosis changed."},
     "coverage_confirmed": {"benefits": {"copay_cents": 2500}, "reference": "CALL-1"},
     "requirement_determined": {"lines": [{"line": 1, "authorization": "required"}], "representative": "Dana"},
     "referral_obtained": {"number": "RF-100", "valid_from": "2026-12-01", "valid_to": "2027-03-01"},
@@ -262,7 +266,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         ]
     },
     "send_without": {"reason": "The note is from another practice; the payer agreed."},
-    "submitted": {"receipt": {"kind": "reference_number", "reference": "KREF208817"}},
+    "submitted": {"receipt": {"kind": "reference_number", "reference": "KREF208817"}, "representative": "Dana"},
     "decided": {
         "lines": [{"line": 1, "decision": "approved", "number": "A204418830", "valid_to": "2027-02-01", "units": 1}],
         "reference": "CALL-2",
@@ -287,7 +291,7 @@ for _name, _example in EXAMPLES.items():
 
 def desk(case: Case, kind: TaskKind, now: datetime = SOON) -> tuple[Case, Task, datetime]:
     """The settled case with an open task of a kind."""
-    case, _ = settle(case, now)
+    case, _ = at(case, now)
     found = [task for task in case.open_tasks if task.opened.task_kind is kind]
     assert found, f"no {kind}; open: {[task.opened.task for task in case.open_tasks]}"
     return case, found[0], now
@@ -320,6 +324,9 @@ def test_done_work_is_not_wanted_again_at_once(name: str, result: ResultName) ->
 
     held, _ = settle(with_facts(case, [claim(case, task.opened.task, by=BY, now=now, source_id="c")], now), now)
     assert refuse_all(held, facts, now) is None
+    if result == "channel_trouble":  # it finishes no work: the task is given back
+        assert isinstance(facts[-1], TaskReleased)
+        return
     after, settled = settle(with_facts(case, facts, now), now)
     assert isinstance(facts[-1], TaskCompleted)
     assert not after.tasks[task.opened.task].is_open
@@ -334,15 +341,18 @@ def test_every_kind_of_task_takes_a_form(kind: TaskKind) -> None:
 
 
 def test_every_kind_but_the_operators_is_shown_here() -> None:
-    assert {kind for kind, _, _ in SITUATIONS.values()} == set(TaskKind) - {TaskKind.OPERATOR}
+    assert {kind for kind, _, _ in SITUATIONS.values()} == set(TaskKind) - {
+        TaskKind.OPERATOR,
+        TaskKind.FILL_QUESTIONNAIRE,  # shown with the payer's own rules
+    }
 
 
 def test_every_form_can_be_drawn_and_is_taken_somewhere() -> None:
     taken = {param.values[1] for param in circles()}
-    assert taken == set(ResultName)
+    assert taken == set(ResultName) - {ResultName.QUESTIONNAIRE_FILLED}
     _, task, _ = desk(by_portal(), TaskKind.SUBMIT_REQUEST)
     schemas = schemas_of(task.opened)
-    assert [schema.name for schema in schemas] == ["submitted", "decided"]
+    assert [schema.name for schema in schemas] == ["submitted", "decided", "channel_trouble"]
     assert "receipt" in schemas[0].form["properties"]
 
 

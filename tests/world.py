@@ -14,10 +14,11 @@ from typing import Any
 from activities.rules import line_keys
 from domain.actions import Action
 from domain.case import Case, replay
-from domain.decision import Decision, InformationAsk, LineDecision, Number, NumberType, Outcome, Reason, Result
+from domain.decision import Decision, Ending, InformationAsk, LineDecision, Number, NumberType, Outcome, Reason, Result
 from domain.facts import (
     AnswerNotUnderstood,
     AppointmentChanged,
+    ChannelReported,
     ChartDocumented,
     ClockExtended,
     CoverageStatus,
@@ -41,6 +42,7 @@ from domain.facts import (
     PolicyPinned,
     ProviderNotified,
     Receipt,
+    RequestEnded,
     RequestRejected,
     RequestSubmitted,
     RequestWithdrawn,
@@ -58,7 +60,7 @@ from domain.policy import Policy, PolicyError, PolicySlice, slice_policy
 from domain.refusal import refuse_all
 from domain.results import read_result
 from domain.work import WrongResult, claim, complete, forms_of
-from tests.builders import CASE_ID, MONDAY, case_of, document, house, order, policies
+from tests.builders import CASE_ID, MONDAY, case_of, document, house, order, packed, policies
 
 PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf", "plan-without-rules")
 SERVICES = (
@@ -224,7 +226,9 @@ def right_facts(world: World, action: Action, outcome: Outcome = Outcome.APPROVE
         case "submit_request" | "inquire_status":
             request = given.request
             about = {"attempt": request.attempt, "rail": request.rail}
-            answer = _decision(world, request.lines, lambda _: outcome)
+            wants = InformationAsk(what=(Reason(code="11506-3", text="The note"),))
+            asks = (wants,) if outcome is Outcome.PENDED and world.count % 3 == 0 else ()
+            answer = _decision(world, request.lines, lambda _: outcome, asks=asks)
             received = DecisionReceived(**head("answer"), **about, via="submit", decision=answer)
             if action.kind == "inquire_status":
                 return [StatusInquired(**head("asked"), **about, found=True), received]
@@ -235,6 +239,13 @@ def right_facts(world: World, action: Action, outcome: Outcome = Outcome.APPROVE
                 RequestWithdrawn(
                     **head("gone"), attempt=given.request.attempt, rail=given.request.rail, receipt=receipt
                 )
+            ]
+        case "prepare_packet":
+            return [packed(given)]
+        case "send_information":
+            proof = Receipt(kind="http_id", reference="H-2")
+            return [
+                InformationSent(**head("sent"), attempt=given.request.attempt, receipt=proof, documents=given.documents)
             ]
         case "notify_patient":
             return [
@@ -296,7 +307,13 @@ def good_forms(world: World, task: Any) -> Iterator[dict[str, Any]]:
             "representative": "Dana",
         },
         "referral_obtained": {"number": "RF-100"},
-        "submitted": {"receipt": {"kind": "reference_number", "reference": "KREF208817"}},
+        "submitted": {
+            "receipt": {
+                "kind": "fax_report" if opened.rail == "fax" else "reference_number",
+                "reference": "KREF208817",
+            },
+            "representative": "Dana",
+        },
         "decided": {
             "lines": [{"line": n, "decision": "approved", "number": number, "valid_to": far} for n in lines],
             "reference": "CALL-2",
@@ -309,6 +326,7 @@ def good_forms(world: World, task: Any) -> Iterator[dict[str, Any]]:
         "visit": {"appointment": "APT-10", "starts_at": starts.isoformat(), "status": "kept"},
         "withdrawn": {"reference": "CALL-5"},
         "acknowledged": {"note": "Seen, and the payer was called."},
+        "update": {"reason": "The order reads differently."},
         "resend": {"reason": "The payer wants a new request."},
         "documents_attached": {
             "documents": [
@@ -320,6 +338,7 @@ def good_forms(world: World, task: Any) -> Iterator[dict[str, Any]]:
         "still_pending": {"reference": "CALL-3"},
         "information_asked": {"what": ["The operative note"], "reference": "CALL-4"},
         "not_there": {"representative": "Dana"},
+        "channel_trouble": {"state": "working", "rail": "portal"},
         "time_extended": {"until": (world.now + timedelta(days=14)).isoformat(), "reference": "LETTER-1"},
     }
     taken = {name.value for name in forms_of(opened)}
@@ -426,7 +445,17 @@ def _claimed(world: World, rng: random.Random) -> Fact:
     about = {"attempt": attempt, "rail": rng.choice(("pas", "portal", "fax", "r" * 190))}
     lines = rng.choice(((1,), (1, 2), (0,), (5,)))
     receipt = Receipt(kind="http_id", reference="H-1")
-    match rng.randrange(12):
+    match rng.randrange(15):
+        case 12:
+            ending = rng.choice(tuple(Ending))
+            return RequestEnded(**head, **about, ending=ending, reasons=(Reason(code="9", text=SECRET),))
+        case 13:
+            state = rng.choice(("working", "credentials", "second_factor", "down"))
+            return ChannelReported(**head, payer=rng.choice(PAYERS), rail=rng.choice(("portal", "fax")), state=state)
+        case 14:
+            ask = InformationAsk(what=(Reason(code=rng.choice(("11506-3", "DG", "X9"))),))
+            decision = _decision(world, lines, lambda _: Outcome.PENDED, asks=(ask,))
+            return DecisionReceived(**head, **about, via="inquiry", decision=decision)
         case 0 | 1 | 2:
             outcomes = tuple(Outcome)
             decision = _decision(world, lines, lambda _: rng.choice(outcomes))

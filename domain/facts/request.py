@@ -125,6 +125,9 @@ class NewAttemptOrdered(Fact):
     kind: Literal["new_attempt_ordered"] = "new_attempt_ordered"
     attempt: int = Field(ge=2, description="The attempt that may be sent now.")
     reason: Sentence
+    update: bool = Field(
+        default=False, description="It changes the request that the payer has, which is not taken back."
+    )
 
 
 class InformationSent(Fact):

@@ -3,14 +3,15 @@
 from datetime import datetime
 
 from domain.actions import WithdrawRequest
+from domain.attempt import Attempt
 from domain.base import Stage, Turn
 from domain.case import Case
-from domain.decision import Outcome
 from domain.facts import TaskKind
-from domain.policy_rules import Rail, WorkKind
-from domain.rules.asking import Asks, Close, Person, Waiting, allow, common, effort, pursue
-from domain.rules.submission import AUTOMATIC, lost_on, request_of, search
-from domain.track import Attempt, Track
+from domain.policy_rules import Ability, WorkKind
+from domain.rules.asking import Asks, Close, Look, Person, Waiting, allow, common, effort, pursue, short
+from domain.rules.channels import automatic, down_until, rests_of, shown_rail, updates
+from domain.rules.submission import as_sent, lost_on, search
+from domain.track import Track
 
 
 def cancellation(case: Case, now: datetime) -> Asks:
@@ -19,39 +20,45 @@ def cancellation(case: Case, now: datetime) -> Asks:
     for key in sorted(case.tracks):
         track = case.tracks[key]
         for number in sorted(track.attempts):
-            attempt = track.attempts[number]
-            if attempt.reached_payer and attempt.withdrawn is None and not _over(attempt):
+            if track.is_replaced(number):
+                continue
+            for rail in track.attempts[number].copies:
                 left = True
-                yield from _withdraw(case, now, track, attempt, "The order is cancelled.")
-        lost = lost_on(case, now, track)
+                yield from _withdraw(case, now, track, track.attempts[number], rail, "The order is cancelled.")
+        lost = lost_on(case, track)
         if lost is not None:
-            yield from search(case, now, track, *lost, once=True)
+            yield from search(case, now, track, case.policies.get(track.requirement.payer), lost, once=True)
     if left or case.in_flight:
         yield Waiting(Stage.SUBMISSION, Turn.VIGIL, "The order is cancelled; what is at the payer is being taken back.")
     yield Close("cancelled", "The order is cancelled; what is still open is being finished.")
 
 
 def superseded(case: Case, now: datetime) -> Asks:
-    """Where a request is to be sent anew, take back what the payer still has of it: it should not have two."""
+    """Take back what the payer should not have: a request that is to be sent anew, and what it has twice."""
     for key in sorted(case.tracks):
         track = case.tracks[key]
+        policy = case.policies.get(track.requirement.payer)
         for number in sorted(track.attempts):
             attempt = track.attempts[number]
-            if number < track.allowed and attempt.is_at_payer:
-                yield from _withdraw(case, now, track, attempt, "The request is to be sent anew.")
+            changing = number == track.allowed - 1 and updates(track, track.allowed, policy)
+            if number < track.allowed and attempt.is_at_payer and not track.is_replaced(number) and not changing:
+                for rail in attempt.copies:
+                    yield from _withdraw(case, now, track, attempt, rail, "The request is to be sent anew.")
                 yield Waiting(Stage.SUBMISSION, Turn.VIGIL, "The request is sent anew once the former is taken back.")
+        for rail in track.attempt.spare:
+            yield from _withdraw(case, now, track, track.attempt, rail, "The payer has the request twice.")
+            yield Waiting(Stage.SUBMISSION, Turn.VIGIL, "The payer has the request twice; one of them is taken back.")
 
 
-def _over(attempt: Attempt) -> bool:
-    said = {line.decision for line in attempt.lines.values()}
-    return bool(said) and said <= {Outcome.DENIED, Outcome.CANCELLED, Outcome.NOT_REQUIRED}
-
-
-def _withdraw(case: Case, now: datetime, track: Track, attempt: Attempt, why: str) -> Asks:
+def _withdraw(case: Case, now: datetime, track: Track, attempt: Attempt, rail: str, why: str) -> Asks:
     policy = case.policies.get(track.requirement.payer)
-    rail = attempt.rail or Rail.PHONE
-    cause = f"withdraw/{track.key}/{attempt.number}"
-    if policy and rail in AUTOMATIC and not effort(case, now, cause).failed:
+    cause = f"withdraw/{track.key}/{attempt.number}/{short(rail)}"
+    channel = automatic(policy, rail, Ability.CANCEL)
+    if policy and channel and not effort(case, now, cause, rests_of(case, channel)).failed:
+        until = down_until(now, channel, policy)
+        if until is not None:
+            yield Look(until)
+            return
         yield from pursue(
             case,
             now,
@@ -59,19 +66,20 @@ def _withdraw(case: Case, now: datetime, track: Track, attempt: Attempt, why: st
             lambda key: WithdrawRequest(
                 **common(case, now, key),
                 track=track.key,
-                request=request_of(case, track, attempt.number, rail, now),
+                request=as_sent(case, track, attempt, rail, now),
                 policy=policy,
-                numbers=attempt.numbers,
+                numbers=attempt.numbers_by(rail),
             ),
+            rests_of(case, channel),
         )
         return
     time = allow(case, now, policy, WorkKind.CALL)
     yield Person(
-        key=f"withdraw/{track.key}/{attempt.number}",
+        key=f"withdraw/{track.key}/{attempt.number}/{short(rail)}",
         kind=TaskKind.REVIEW,
         stage=Stage.SUBMISSION,
         turn=Turn.STAFF,
-        title=f"{why} Take the request back at the payer and record the reference.",
+        title=f"{why} Take the request back at the payer ({shown_rail(rail)}) and record the reference.",
         time=time,
         track=track.key,
         attempt=attempt.number,

@@ -4,18 +4,19 @@ from dataclasses import replace
 from datetime import datetime
 
 from domain.actions import NotifyProvider
+from domain.attempt import DIFFERING, End
 from domain.base import Stage, Turn
 from domain.calendars import Calendar
 from domain.case import Case
 from domain.clocks import ClockKind, start
-from domain.decision import LineDecision, Outcome
-from domain.facts import DecisionReceived, TaskKind
+from domain.decision import Ending, LineDecision, Outcome
+from domain.facts import DecisionReceived, RequestEnded, RequestWithdrawn, TaskKind
 from domain.policy import PolicySlice
 from domain.policy_answers import AppealOption
 from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Person, allow, common, effort, pursue
 from domain.rules.submission import read_answer, shown_code
-from domain.track import DIFFERING, Track
+from domain.track import Track
 
 _FOR_A_PERSON = {Outcome.UNKNOWN, Outcome.CONTACT_PAYER}
 _OPEN_END = 9000
@@ -33,7 +34,7 @@ def decision(case: Case, now: datetime) -> Asks:
         if unread is not None and attempt.reached_payer and (answer is None or unread.n > answer.n):
             yield read_answer(case, now, track, policy)
         outcomes = set(track.outcomes)
-        if attempt.withdrawn is not None or Outcome.CANCELLED in outcomes:
+        if attempt.ended is not None or Outcome.CANCELLED in outcomes:
             yield _ended(case, now, track, policy)
             continue
         if answer is None:
@@ -191,21 +192,58 @@ def _reasons(track: Track) -> tuple[str, ...]:
 
 def _ended(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
     """The request is over without a decision: nobody withdraws or sends anew but at a person's word."""
-    last = track.attempt.withdrawn or answer_with(track, Outcome.CANCELLED)
-    time = allow(case, now, policy, WorkKind.REVIEW)
+    last = track.attempt.ended or answer_with(track, Outcome.CANCELLED)
+    how = _ending(last)
+    name, (title, *steps) = policy.name if policy else "The payer", _ENDINGS[how]
     return Person(
-        key=f"request_ended/{track.key}/{track.attempt.number}",
+        key=f"request_ended/{track.key}/{track.attempt.number}/{how or 'taken_back'}",
         kind=TaskKind.CORRECT_REQUEST,
         stage=Stage.DECISION,
         turn=Turn.STAFF,
-        title="The request ended at the payer without a decision. Order it sent anew, or cancel the order.",
-        checklist=("Find out why it was closed, and whether the provider agreed to that.",),
-        time=time,
+        title=title.format(name),
+        checklist=(*steps, *_said(last))[:20],
+        time=allow(case, now, policy, WorkKind.REVIEW),
         track=track.key,
         attempt=track.attempt.number,
         rail=last.rail,
         cause=last.ref,
+        raw=last.receipt.evidence if isinstance(last, RequestWithdrawn) else last.raw,
     )
+
+
+_ENDINGS: dict[Ending | None, tuple[str, ...]] = {
+    Ending.CLOSED: (
+        "{} closed the request without a decision, for want of information or of an answer.",
+        "See what it asked for. Send that and record the receipt, if it still takes it; else order the request sent anew.",
+    ),
+    Ending.VOIDED: (
+        "{} voided the request: it is as if it had never been.",
+        "Ask why. Correct what was wrong, and order the request sent anew, or cancel the order.",
+    ),
+    Ending.WITHDRAWN: (
+        "By the word of {} somebody withdrew the request.",
+        "Ask the ordering provider whether that was meant. Order the request sent anew, or cancel the order.",
+    ),
+    None: (
+        "The request ended at the payer without a decision. Order it sent anew, or cancel the order.",
+        "Find out why it was closed, and whether the provider agreed to that.",
+    ),
+}
+
+
+def _ending(last: End) -> Ending | None:
+    """How the payer ended it; None where it was taken back or cancelled."""
+    match last:
+        case RequestEnded():
+            return last.ending
+        case DecisionReceived():
+            return last.decision.ending
+    return None
+
+
+def _said(last: End) -> tuple[str, ...]:
+    reasons = last.reasons if isinstance(last, RequestEnded) else ()
+    return tuple(" ".join(filter(None, ("It says:", reason.code, reason.text)))[:500] for reason in reasons)
 
 
 def _out_of_dates(

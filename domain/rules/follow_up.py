@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.actions import InquireStatus
+from domain.attempt import Attempt
 from domain.base import Stage, Turn
 from domain.calendars import Calendar, Span, add
 from domain.case import Case
 from domain.clocks import Clock, ClockKind, extend, pause, restart, resume, start
-from domain.facts import DecisionReceived, TaskKind
+from domain.facts import TaskKind
 from domain.policy import PolicySlice
-from domain.policy_rules import InformationEffect, Rail, WorkKind
+from domain.policy_rules import Ability, Channel, InformationEffect, Rail, WorkKind
 from domain.rules.asking import (
     Asks,
     Look,
@@ -25,8 +26,10 @@ from domain.rules.asking import (
     practice_calendar,
     pursue,
 )
-from domain.rules.submission import AUTOMATIC, find_request, request_of
-from domain.track import Attempt, Track
+from domain.rules.channels import automatic, channel_of, down_until, rests_of
+from domain.rules.information import open_ask, send_information
+from domain.rules.submission import as_sent, find_request
+from domain.track import Track
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,12 @@ def follow_up(case: Case, now: datetime) -> Asks:
         else:
             why = f"{track.requirement.payer} has the request; no rules say by when it must decide."
         if asked is not None:
-            yield _send_information(case, now, track, policy, asked)
+            yield from send_information(case, now, track, policy, asked)
         else:
             yield Waiting(Stage.DECISION, Turn.PAYER, why)
         yield from _ask_again(case, now, track, attempt, policy)
         if policy is not None:
+            yield from _look_soon(case, now, track, attempt, policy)
             yield from _not_found(case, now, track, attempt, policy)
             yield from _check_claims(case, now, track, attempt, policy)
 
@@ -80,15 +84,7 @@ def _rhythm(case: Case, policy: PolicySlice | None, payer: str) -> _Rhythm:
 
 def is_pending(track: Track) -> bool:
     """Whether the payer still owes its last word on a line that needs one."""
-    return track.attempt.withdrawn is None and any(o is None or o == "pended" for o in track.outcomes)
-
-
-def open_ask(attempt: Attempt) -> DecisionReceived | None:
-    """The latest answer that asks for information, unless it was sent since."""
-    asking = next((a for a in reversed(attempt.answers) if a.decision.asks), None)
-    if asking is None or any(sent.n > asking.n for sent in attempt.sent):
-        return None
-    return asking
+    return track.attempt.ended is None and any(o is None or o == "pended" for o in track.outcomes)
 
 
 def decision_clock(track: Track, attempt: Attempt, policy: PolicySlice) -> Clock:
@@ -131,7 +127,7 @@ def decision_clock(track: Track, attempt: Attempt, policy: PolicySlice) -> Clock
 def _ask_again(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice | None) -> Asks:
     rail = attempt.rail or Rail.PHONE
     rhythm = _rhythm(case, policy, track.requirement.payer)
-    automatic = policy is not None and rail in AUTOMATIC
+    channel = automatic(policy, rail, Ability.INQUIRE)
     assert attempt.since is not None  # noqa: S101 - the caller looked
     due, turn = add(attempt.since, rhythm.first, rhythm.calendar), 1
     while (done := _done(case, now, track, attempt, turn)) is not None:
@@ -143,7 +139,7 @@ def _ask_again(case: Case, now: datetime, track: Track, attempt: Attempt, policy
         at=attempt.since,
         due=due,
         rule=rhythm.rule,
-        waiting_for=Turn.VIGIL if automatic else Turn.STAFF,
+        waiting_for=Turn.VIGIL if channel else Turn.STAFF,
         track=track.key,
     )
     if open_ask(attempt) is None:
@@ -162,8 +158,8 @@ def _ask_again(case: Case, now: datetime, track: Track, attempt: Attempt, policy
         )
     if now < due:
         return
-    if policy is not None and automatic:
-        yield from _inquire(case, now, track, attempt, policy, str(turn), "a follow-up is due")
+    if policy is not None and channel is not None:
+        yield from _inquire(case, now, track, attempt, policy, channel, str(turn), "a follow-up is due")
     else:
         yield _check_by_person(case, now, track, policy, rhythm, turn)
 
@@ -177,7 +173,8 @@ def _last_word(attempt: Attempt) -> datetime:
 
 def _done(case: Case, now: datetime, track: Track, attempt: Attempt, turn: int) -> datetime | None:
     """When the follow-up of that number was over, or None: by Vigil, or by a person."""
-    standing = effort(case, now, _cause(track, attempt, str(turn)))
+    channel = channel_of(case.policies.get(track.requirement.payer), attempt.rail)
+    standing = effort(case, now, _cause(track, attempt, str(turn)), rests_of(case, channel) if channel else None)
     if standing.failed and standing.ended:
         return standing.ended.recorded_at
     return finished(case, _check_key(track, attempt.number, turn))
@@ -192,9 +189,19 @@ def _cause(track: Track, attempt: Attempt, turn: str) -> str:
 
 
 def _inquire(
-    case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice, turn: str, why: str
+    case: Case,
+    now: datetime,
+    track: Track,
+    attempt: Attempt,
+    policy: PolicySlice,
+    channel: Channel,
+    turn: str,
+    why: str,
 ) -> Asks:
-    rail = attempt.rail or Rail.PAS
+    until = down_until(now, channel, policy)
+    if until is not None:
+        yield Look(until)
+        return
     yield from pursue(
         case,
         now,
@@ -202,12 +209,39 @@ def _inquire(
         lambda key: InquireStatus(
             **common(case, now, key),
             track=track.key,
-            request=request_of(case, track, attempt.number, rail, now),
+            request=as_sent(case, track, attempt, channel.rail, now),
             policy=policy,
-            numbers=attempt.numbers,
+            numbers=attempt.numbers_by(channel.rail),
             why=why,
         ),
+        rests_of(case, channel),
     )
+
+
+def _look_soon(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice) -> Asks:
+    """Before the cadence: quick looks after a submission without an answer, and a second look at what was not found."""
+    channel = automatic(policy, attempt.rail, Ability.INQUIRE)
+    if channel is None or attempt.since is None:
+        return
+    looks = [(f"poll-{n}", attempt.since, span) for n, span in enumerate(channel.answer_polls, start=1)]
+    why = "is there an answer by now?"
+    if attempt.last_answer is not None:
+        looks = []
+    last = attempt.last_look
+    if last is not None and not last.found and not attempt.is_unfound:
+        why, looks = "it was not found; payers index with a lag", []
+        looks = [(f"again-{last.ref}-{n}", last.occurred_at, span) for n, span in enumerate(channel.search_after[:1])]
+    due = [(turn, later(case, since, span)) for turn, since, span in looks]
+    for place, (turn, at) in enumerate(due):
+        if effort(case, now, _cause(track, attempt, turn), rests_of(case, channel)).failed:
+            continue
+        if now < at:
+            yield Look(at)
+            return
+        if place + 1 < len(due) and due[place + 1][1] <= now:
+            continue  # the next one is due as well
+        yield from _inquire(case, now, track, attempt, policy, channel, turn, why)
+        return
 
 
 def _not_found(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice) -> Asks:
@@ -219,7 +253,8 @@ def _not_found(case: Case, now: datetime, track: Track, attempt: Attempt, policy
 def _check_claims(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice) -> Asks:
     """A callback that nobody could verify is worth one question, not more, and many of them one in a while."""
     claims = [claim for claim in case.claims if claim.payer == policy.payer]
-    if not claims or attempt.rail not in AUTOMATIC:
+    channel = automatic(policy, attempt.rail, Ability.INQUIRE)
+    if not claims or channel is None:
         return
     prefix = _cause(track, attempt, "")
     begun = [t.begun for cause, tries in case.actions.items() if cause.startswith(prefix) for t in tries]
@@ -232,7 +267,7 @@ def _check_claims(case: Case, now: datetime, track: Track, attempt: Attempt, pol
     if not mine and now < rested:
         yield Look(rested)
         return
-    yield from _inquire(case, now, track, attempt, policy, turn, "a callback could not be verified")
+    yield from _inquire(case, now, track, attempt, policy, channel, turn, "a callback could not be verified")
 
 
 def _check_by_person(
@@ -257,25 +292,3 @@ def _check_by_person(
 
 
 _RAILS = {Rail.PORTAL.value: "portal", Rail.FAX.value: "fax, by phone"}
-
-
-def _send_information(
-    case: Case, now: datetime, track: Track, policy: PolicySlice | None, asking: DecisionReceived
-) -> Person:
-    time = allow(case, now, policy, WorkKind.DOCUMENTS)
-    what = [reason.text or reason.code or "?" for ask in asking.decision.asks for reason in ask.what]
-    numbers = [ask.control_number for ask in asking.decision.asks if ask.control_number]
-    return Person(
-        key=f"send_information/{track.key}/{asking.ref}",
-        kind=TaskKind.SEND_INFORMATION,
-        stage=Stage.DECISION,
-        turn=Turn.STAFF,
-        title=f"{policy.name if policy else 'The payer'} wants to see more before it decides. Send it and record the receipt.",
-        checklist=(*(f"It asks for: {w}" for w in what), *(f"Put on it: {number}" for number in numbers))[:20],
-        time=time,
-        track=track.key,
-        attempt=track.attempt.number,
-        rail=asking.rail,
-        cause=asking.ref,
-        raw=asking.raw,
-    )

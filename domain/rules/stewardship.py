@@ -26,13 +26,13 @@ def stewardship(case: Case, now: datetime) -> Asks:
         )
     for key in sorted(case.tracks):
         track = case.tracks[key]
-        if track.changed and track.attempt.reached_payer and track.attempt.withdrawn is None:
+        if track.changed and track.attempt.reached_payer and track.attempt.ended is None:
             yield Person(
                 key=f"review_change/{key}/{track.changed}",
                 kind=TaskKind.REVIEW,
                 stage=Stage.DECISION,
                 turn=Turn.STAFF,
-                title="The order changed after the payer was asked. Compare, and amend the request or order it sent anew.",
+                title="The order changed after the payer was asked. Compare, and have the request changed or sent anew.",
                 time=allowed,
                 track=key,
                 cause=track.changed,

@@ -1,14 +1,18 @@
 """Duty: ask the payer, once. Search before create; after an ambiguous failure search again, later, then ask a person."""
 
 import re
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 
 from domain.actions import InquireStatus, SubmitRequest
+from domain.attempt import Attempt
 from domain.base import Stage, Turn
-from domain.case import Case
+from domain.case import Case, replay
+from domain.clocks import ClockKind, start
 from domain.facts import Failure, TaskKind
 from domain.policy import PolicySlice
-from domain.policy_rules import Channel, Rail, WorkKind
+from domain.policy_rules import Ability, Channel, Rail, WorkKind
 from domain.request import Request
 from domain.rules.asking import (
     Asks,
@@ -20,17 +24,34 @@ from domain.rules.asking import (
     awaits_rules,
     common,
     effort,
+    later,
     pursue,
+    short,
+)
+from domain.rules.channels import (
+    automatic,
+    down_until,
+    refusals,
+    rests_of,
+    sending,
+    submit_cause,
+    updates,
+    way,
 )
 from domain.rules.documents import missing_documents
+from domain.rules.packet import by_hand
+from domain.rules.payer_says import assertion_of
 from domain.rules.questionnaire import responses
-from domain.track import Attempt, Track
+from domain.track import Track
 
-AUTOMATIC = frozenset({Rail.PAS})
-"""Rails on which Vigil asks by itself; on the others people do, with the same contract."""
 
-SEARCH_AFTER = (timedelta(minutes=2), timedelta(hours=1))
-"""When to search for a request whose answer was lost: payers index with a lag, so not finding it once says little."""
+@dataclass(frozen=True)
+class Lost:
+    """A try of which nobody knows whether the payer has the request: on which rail, since when it began and ended."""
+
+    rail: str
+    begun_at: datetime
+    ended_at: datetime
 
 
 def submission(case: Case, now: datetime) -> Asks:
@@ -39,36 +60,44 @@ def submission(case: Case, now: datetime) -> Asks:
         track = case.tracks[key]
         policy = case.policies.get(track.requirement.payer)
         attempt = track.attempt
-        if not track.lines_required or attempt.reached_payer or attempt.withdrawn is not None:
+        if not track.lines_required or attempt.reached_payer or attempt.ended is not None:
             continue
         if attempt.not_understood:
             yield read_answer(case, now, track, policy)
-        if (lost := lost_on(case, now, track)) is not None:
-            yield from search(case, now, track, *lost)
-        elif awaits_rules(case, now, track.requirement.payer) or not may_be_asked(case, track) or _held(track):
+        if (lost := lost_on(case, track)) is not None:
+            yield from search(case, now, track, policy, lost)
+        elif awaits_rules(case, now, track.requirement.payer) or not may_be_asked(case, track) or _held(track, policy):
             continue
         elif attempt.rejected is not None:
             yield _correct(case, now, track, policy)
         elif policy is None:
-            yield _by_person(case, now, track, None, Rail.PHONE)
+            request = request_of(case, track, attempt.number, Rail.PHONE, now)
+            yield from by_hand(case, now, request, None)
         else:
             yield from _send(case, now, track, attempt, policy)
 
 
-def _held(track: Track) -> bool:
+def _held(track: Track, policy: PolicySlice | None) -> bool:
     """Whether an earlier request of the track still has to be taken back: the payer should not have two."""
-    return any(attempt.is_at_payer for attempt in track.attempts.values() if attempt.number < track.allowed)
+    return any(
+        attempt.is_at_payer and not track.is_replaced(attempt.number)
+        for attempt in track.attempts.values()
+        if attempt.number < track.allowed
+        and not (attempt.number == track.allowed - 1 and updates(track, track.allowed, policy))
+    )
 
 
-def lost_on(case: Case, now: datetime, track: Track) -> tuple[PolicySlice, Channel, datetime] | None:
-    """On which channel, and since when, nobody knows whether the payer has the current attempt; None if that is known."""
-    policy, attempt = case.policies.get(track.requirement.payer), track.attempt
-    if policy is None or attempt.reached_payer or attempt.rejected is not None:
+def lost_on(case: Case, track: Track) -> Lost | None:
+    """The try of the current attempt of which nobody knows whether the payer has it; None where that is known."""
+    attempt = track.attempt
+    if attempt.reached_payer or attempt.rejected is not None:
         return None
-    for channel in policy.channels:
-        standing = effort(case, now, submit_cause(track, attempt.number, channel.rail))
-        if standing.ended and standing.state in {EffortState.AMBIGUOUS, EffortState.SUCCEEDED}:
-            return policy, channel, standing.ended.recorded_at or standing.ended.occurred_at
+    sent = submit_cause(track, attempt.number, "")
+    for cause in sorted(cause for cause in case.actions if cause.startswith(sent)):
+        last = case.actions[cause][-1]
+        if last.ended is not None and last.ended.failure in {None, Failure.AMBIGUOUS}:
+            ended_at = last.ended.recorded_at or last.ended.occurred_at
+            return Lost(cause.removeprefix(sent), last.begun.occurred_at, ended_at)
     return None
 
 
@@ -93,7 +122,7 @@ def trace_of(case: Case, track: Track, attempt: int) -> str:
 def request_of(case: Case, track: Track, attempt: int, rail: str, now: datetime) -> Request:
     """The request of an attempt. It is dated by the first intent to send it, so that every copy is the same."""
     tries = case.actions.get(submit_cause(track, attempt, rail), ())
-    return Request(
+    request = Request(
         payer=track.requirement.payer,
         rail=rail,
         track=track.key,
@@ -106,12 +135,26 @@ def request_of(case: Case, track: Track, attempt: int, rail: str, now: datetime)
         lines=track.lines_required or tuple(line.number for line in case.order.lines),
         referral=all(case.order.line(n) is not None and _is_consult(case, n) for n in track.lines_required),
         documents=tuple(case.documents[key] for key in sorted(case.documents) if _goes_along(case, track, key)),
+        assertion=assertion_of(case, track),
     )
+    if not updates(track, attempt, case.policies.get(track.requirement.payer)):
+        return request
+    former = track.attempts[attempt - 1]
+    prior = as_sent(case, track, former, former.rail or rail, now).model_copy(
+        update={"prior": None, "prior_numbers": ()}
+    )
+    return request.model_copy(update={"prior": prior, "prior_numbers": former.numbers_by(rail)})
 
 
-def submit_cause(track: Track, attempt: int, rail: str) -> str:
-    """The cause under which an attempt is sent on a rail."""
-    return f"submit/{track.key}/{attempt}/{rail}"
+def as_sent(case: Case, track: Track, attempt: Attempt, rail: str, now: datetime) -> Request:
+    """The request of an attempt as it went to the payer, whatever has changed in the order since."""
+    tries = case.actions.get(submit_cause(track, attempt.number, rail), ())
+    proof = attempt.arrivals.get(rail)
+    place = tries[-1].begun.n if tries else proof.n if proof else case.n
+    if case.order_fact.n < place:
+        return request_of(case, track, attempt.number, rail, now)
+    then = replay(case.id, case.facts[:place])
+    return request_of(then, then.tracks.get(track.key, track), attempt.number, rail, now)
 
 
 def _is_consult(case: Case, number: int) -> bool:
@@ -125,66 +168,88 @@ def _goes_along(case: Case, track: Track, document: str) -> bool:
 
 
 def _send(case: Case, now: datetime, track: Track, attempt: Attempt, policy: PolicySlice) -> Asks:
-    for channel in policy.channels:
-        if channel.rail not in AUTOMATIC:
-            yield _by_person(case, now, track, policy, channel.rail)
-            return
-        cause = submit_cause(track, attempt.number, channel.rail)
-        standing = effort(case, now, cause)
-        if standing.state is EffortState.GAVE_UP:
-            continue
-        if standing.state is EffortState.REFUSED:
-            yield _correct(case, now, track, policy)
-            return
-        yield from pursue(
-            case,
-            now,
-            cause,
-            lambda key, channel=channel: SubmitRequest(  # type: ignore[misc]
-                **common(case, now, key),
-                track=track.key,
-                request=request_of(case, track, attempt.number, channel.rail, now),
-                policy=policy,
-            ),
-        )
-        resting = standing.state is EffortState.RESTING
-        why = (
-            f"{policy.name} cannot be reached; Vigil tries again by itself."
-            if resting
-            else f"Vigil is sending the request to {policy.name}."
-        )
+    for shut, code in refusals(case, now, track, attempt, policy):
+        yield _let_in(case, now, track, policy, shut, code)
+    taken = way(case, now, track, attempt, policy)
+    channel = taken.channel
+    if taken.is_held:  # the access is being restored
+        return
+    if channel is None or not channel.is_automatic:
+        request = request_of(case, track, attempt.number, channel.rail if channel else Rail.PHONE, now)
+        yield from by_hand(case, now, request, policy, first=tuple(_instead_of(track, policy)))
+        return
+    standing = sending(case, now, track, attempt, channel)
+    if standing.state is EffortState.REFUSED:
+        yield _correct(case, now, track, policy)
+        return
+    if taken.down_until is not None and standing.state is not EffortState.IN_FLIGHT:
+        yield Look(taken.down_until)
+        why = f"{policy.name} is being maintained; Vigil sends the request afterwards."
         yield Waiting(Stage.SUBMISSION, Turn.VIGIL, why)
         return
-    yield _by_person(case, now, track, policy, Rail.PHONE)
+    yield from pursue(
+        case,
+        now,
+        submit_cause(track, attempt.number, channel.rail),
+        lambda key: SubmitRequest(
+            **common(case, now, key),
+            track=track.key,
+            request=request_of(case, track, attempt.number, channel.rail, now),
+            policy=policy,
+        ),
+        rests_of(case, channel),
+    )
+    resting = standing.state is EffortState.RESTING
+    why = (
+        f"{policy.name} cannot be reached; Vigil tries again by itself."
+        if resting
+        else f"Vigil is sending the request to {policy.name}."
+    )
+    yield Waiting(Stage.SUBMISSION, Turn.VIGIL, why)
+
+
+def _let_in(case: Case, now: datetime, track: Track, policy: PolicySlice, channel: Channel, code: str) -> Person:
+    """A channel lets nobody in, whatever the request says: an operator mends that, while the request goes another way."""
+    return Person(
+        key=f"channel_refused/{policy.payer}/{channel.rail}/{track.attempt.number}",
+        kind=TaskKind.OPERATOR,
+        stage=Stage.SUBMISSION,
+        turn=Turn.OPERATOR,
+        title=f"{policy.name} does not let Vigil in by {channel.rail} ({code}). Mend the credentials or the settings.",
+        checklist=("The request itself goes another way meanwhile.", "Say how it was mended."),
+        time=allow(case, now, policy, WorkKind.REVIEW),
+        track=track.key,
+        rail=channel.rail,
+        again=None,
+    )
 
 
 def search(
-    case: Case,
-    now: datetime,
-    track: Track,
-    policy: PolicySlice,
-    channel: Channel,
-    since: datetime,
-    *,
-    once: bool = False,
+    case: Case, now: datetime, track: Track, policy: PolicySlice | None, lost: Lost, *, once: bool = False
 ) -> Asks:
-    """The request may have arrived. Look for it; what two searches do not find, a person finds out by its trace.
+    """The request may have arrived. Look for it; what the channel's searches do not find, a person finds out by its trace.
 
     With `once` the person's word ends it: nothing is sent anew.
     """
     attempt = track.attempt
-    for turn, after in enumerate(SEARCH_AFTER, start=1):
+    if policy is None and awaits_rules(case, now, track.requirement.payer):
+        return
+    yield from _proof_due(track, policy, lost)
+    channel = automatic(policy, lost.rail, Ability.INQUIRE)
+    for turn, after in enumerate(channel.search_after if channel else (), start=1):
         cause = f"search/{track.key}/{attempt.number}/{turn}"
-        if effort(case, now, cause).failed:  # this look has been taken
-            continue
+        if policy is None or channel is None or effort(case, now, cause, rests_of(case, channel)).failed:
+            continue  # this look has been taken
         yield Waiting(
             Stage.SUBMISSION,
             Turn.VIGIL,
             f"The answer of {policy.name} was lost or could not be read; Vigil looks there for the request "
             "before anything is sent again.",
         )
-        if now < since + after:
-            yield Look(since + after)
+        due = later(case, lost.ended_at, after)
+        due = down_until(max(due, now), channel, policy) or due
+        if now < due:
+            yield Look(due)
             return
         yield from pursue(
             case,
@@ -193,13 +258,34 @@ def search(
             lambda key: InquireStatus(
                 **common(case, now, key),
                 track=track.key,
-                request=request_of(case, track, attempt.number, channel.rail, now),
+                request=as_sent(case, track, attempt, lost.rail, now),
                 policy=policy,
                 why="did it arrive?",
             ),
+            rests_of(case, channel),
         )
         return
-    yield find_request(case, now, track, policy, channel.rail, once=once)
+    yield find_request(case, now, track, policy, lost.rail, once=once)
+
+
+def _proof_due(track: Track, policy: PolicySlice | None, lost: Lost) -> Asks:
+    """By when the rail must have proved that the request arrived, by the payer's rule."""
+    rule = next((rule for rule in policy.receipts if rule.rail == lost.rail), None) if policy else None
+    if policy is None or rule is None:
+        return
+    yield start(
+        key=f"receipt/{track.key}/{track.attempt.number}/{short(lost.rail)}",
+        kind=ClockKind.RECEIPT,
+        label=f"{policy.name} must have proved that it has the request.",
+        at=lost.begun_at,
+        due=rule.within,
+        rule=rule.id,
+        waiting_for=Turn.PAYER,
+        calendar=policy.calendar(rule.calendar),
+        calendar_name=rule.calendar,
+        track=track.key,
+        breach=True,
+    )
 
 
 def read_answer(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
@@ -228,28 +314,44 @@ def read_answer(case: Case, now: datetime, track: Track, policy: PolicySlice | N
 
 
 def find_request(
-    case: Case, now: datetime, track: Track, policy: PolicySlice, rail: str, *, once: bool = False
+    case: Case, now: datetime, track: Track, policy: PolicySlice | None, rail: str, *, once: bool = False
 ) -> Person:
-    """A person asks the payer by our trace number whether it has the request."""
-    time = allow(case, now, policy, WorkKind.CALL)
-    trace = trace_of(case, track, track.attempt.number)
+    """A person asks the payer by our trace number, and by what proof we have, whether it has the request."""
+    name = policy.name if policy else track.requirement.payer
+    steps = (
+        f"Our trace number: {trace_of(case, track, track.attempt.number)}",
+        *_proof(track.attempt, rail),
+        f"Provider services: {policy.contacts.provider_services}" if policy else "Call the payer.",
+        "If they have it: record their reference. If they say that they do not: order it sent anew.",
+    )
     return Person(
         key=f"find_request/{track.key}/{track.attempt.number}",
         kind=TaskKind.FIND_REQUEST,
         stage=Stage.SUBMISSION,
         turn=Turn.STAFF,
-        title=f"Nobody knows whether {policy.name} has the request. Call with our trace number and record the answer.",
-        checklist=(
-            f"Our trace number: {trace}",
-            f"Provider services: {policy.contacts.provider_services}",
-            "If they have it: record their reference. If they say that they do not: order it sent anew.",
-        ),
-        time=time,
+        title=f"Nobody knows whether {name} has the request. Call with our trace number and record the answer.",
+        checklist=steps,
+        time=allow(case, now, policy, WorkKind.CALL),
         track=track.key,
         attempt=track.attempt.number,
         rail=rail,
         again=None if once else "at_once",
     )
+
+
+def _proof(attempt: Attempt, rail: str) -> Iterator[str]:
+    """What shows that the payer had it: when it arrived how, its receipt, and the payer's numbers."""
+    yield (
+        f"It was sent by {rail}."
+        if attempt.since is None
+        else f"It arrived by {rail} on {attempt.since:%Y-%m-%d %H:%M} UTC."
+    )
+    if attempt.submitted is not None:
+        receipt = attempt.submitted.receipt
+        yield f"Our receipt ({receipt.kind.replace('_', ' ')}): {receipt.reference}"
+    numbers = [number.value for number in attempt.numbers_by(rail)]
+    if numbers:
+        yield f"Their numbers: {', '.join(numbers)}"
 
 
 def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
@@ -290,28 +392,8 @@ def _last_error(case: Case, track: Track) -> str:
     return ", ".join(errors)[:200] or "refused"
 
 
-def _by_person(case: Case, now: datetime, track: Track, policy: PolicySlice | None, rail: Rail) -> Person:
-    time = allow(case, now, policy, WorkKind.SUBMISSION)
-    where = {
-        Rail.PORTAL: f"in the portal {policy.contacts.portal}"
-        if policy and policy.contacts.portal
-        else "in the portal",
-        Rail.FAX: f"by fax to {policy.contacts.fax}" if policy and policy.contacts.fax else "by fax",
-    }.get(rail, f"by phone at {policy.contacts.provider_services}" if policy else "by phone")
-    return Person(
-        key=f"submit_request/{track.key}/{track.attempt.number}",
-        kind=TaskKind.SUBMIT_REQUEST,
-        stage=Stage.SUBMISSION,
-        turn=Turn.STAFF,
-        title=f"Ask {policy.name if policy else 'the payer'} for the authorization {where}, and record the receipt.",
-        checklist=(
-            "Open the packet: order, diagnoses, notes.",
-            f"Put our trace number on it: {trace_of(case, track, track.attempt.number)}",
-            "Record the reference number or a screenshot. A pending reference is not an approval.",
-        ),
-        time=time,
-        track=track.key,
-        attempt=track.attempt.number,
-        rail=rail,
-        cause=track.requirement.ref,
-    )
+def _instead_of(track: Track, policy: PolicySlice | None) -> Iterator[str]:
+    if updates(track, track.attempt.number, policy):
+        former = track.attempts[track.attempt.number - 1]
+        numbers = ", ".join(number.value for number in former.numbers) or former.rail
+        yield f"The payer has this request already ({numbers}): have it changed, not taken up a second time."
