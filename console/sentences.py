@@ -12,6 +12,7 @@ from domain.facts import (
     AppointmentChanged,
     CallLogged,
     CaseClosed,
+    ChannelReported,
     ChartDocumented,
     ClockBreached,
     ClockExtended,
@@ -29,6 +30,7 @@ from domain.facts import (
     OrderCancelled,
     OrderChanged,
     OrderReceived,
+    PacketPrepared,
     PatientNotified,
     PlanFailed,
     PolicyMissing,
@@ -148,6 +150,10 @@ def _request(fact: Fact) -> str | None:
 
 def _work(fact: Fact) -> str | None:
     match fact:
+        case PacketPrepared():
+            return f"Packet of request {fact.attempt} prepared: {fact.pages} pages."
+        case ChannelReported():
+            return f"The {fact.rail} of {fact.payer} was reported: {plain(fact.state)}."
         case TaskOpened():
             return f"Task for {plain(fact.turn)}: {fact.title}"
         case TaskClaimed():
