@@ -16,12 +16,14 @@ from domain.facts import (
     ChartDocumented,
     ClockBreached,
     ClockExtended,
+    CoverageInformationReceived,
     CoverageVerified,
     DecisionReceived,
     DocumentAdded,
     DocumentsGathered,
     Fact,
     FactRetracted,
+    HousePinned,
     InformationSent,
     NewAttemptOrdered,
     NoteAdded,
@@ -36,7 +38,10 @@ from domain.facts import (
     PolicyMissing,
     PolicyPinned,
     ProviderNotified,
+    QuestionnaireAnswered,
+    QuestionnaireReceived,
     ReferralObtained,
+    RequestEnded,
     RequestRejected,
     RequestSubmitted,
     RequestWithdrawn,
@@ -89,6 +94,8 @@ def _early(fact: Fact, places: Mapping[str, int]) -> str | None:
             return f"{which} taken back: {fact.reason.rstrip('.')}. Signed by {fact.signed_by}."
         case PolicyPinned():
             return f"Rules of {fact.policy.name} pinned (edition {fact.policy.digest[:12]})."
+        case HousePinned():
+            return f"The house's rules pinned (edition {fact.house.digest[:12]})."
         case PolicyMissing():
             return f"No rules are released for {fact.payer}."
         case CoverageVerified():
@@ -103,6 +110,16 @@ def _early(fact: Fact, places: Mapping[str, int]) -> str | None:
                 for line in fact.lines
             )
             return f"Requirement of {fact.payer}: {lines}."
+        case CoverageInformationReceived():
+            needs = "; ".join(
+                f"line {line.line}: {line.covered or 'cover not said'}, {line.authorization or 'authorization not said'}"
+                for line in fact.lines
+            )
+            return f"The payer's own word ({fact.hook}): {needs}."
+        case QuestionnaireReceived():
+            return f"The payer's form is here: {fact.questionnaire}."
+        case QuestionnaireAnswered():
+            return f"The payer's form was {'filled in' if fact.complete else 'saved for later'}: {fact.questionnaire}."
         case DocumentsGathered():
             found = ", ".join(plain(document.kind) for document in fact.documents) or "nothing"
             return f"Chart searched for {', '.join(map(plain, fact.searched))}: found {found}."
@@ -129,6 +146,9 @@ def _request(fact: Fact) -> str | None:
             return f"A notification in the name of {fact.payer} could not be verified: {fact.why}"
         case RequestWithdrawn():
             return f"Request {fact.attempt} withdrawn."
+        case RequestEnded():
+            why = "; ".join(" ".join(filter(None, (r.code, r.text))) for r in fact.reasons)
+            return f"The payer ended request {fact.attempt} without a decision: {plain(fact.ending)}{f' ({why})' if why else ''}."
         case NewAttemptOrdered():
             return f"Request {fact.attempt} may be sent: {fact.reason}"
         case InformationSent():
