@@ -38,13 +38,22 @@ HEARTBEATS = timedelta(seconds=5)
 log = get_logger(__name__)
 
 
-def payer_rate(policy: Policy) -> float:
-    """How many requests a second all workers together may make to a payer: the least of its channels' rates."""
-    return min(channel.rate for channel in policy.channels)
+def rates(policies: Iterable[Policy]) -> dict[str, float]:
+    """The queues of what goes to payers, and the requests a second that all workers together may make on each.
+
+    A payer has one, and a carrier has one for all payers behind it: the least rate of the channels that it carries.
+    """
+    found: dict[str, float] = {}
+    for policy in policies:
+        found.setdefault(f"payer-{policy.payer}", policy.channels[0].rate)
+        for channel in policy.channels:
+            queue = f"via-{channel.via}" if channel.via else f"payer-{policy.payer}"
+            found[queue] = min(channel.rate, found.get(queue, channel.rate))
+    return found
 
 
 class PayerQueues:
-    """A worker for each payer's queue, kept in step with the released policies."""
+    """A worker for each payer's and each carrier's queue, kept in step with the released policies."""
 
     def __init__(self, client: Client, settings: Settings, parts: Parts) -> None:
         self._client = client
@@ -54,31 +63,30 @@ class PayerQueues:
 
     async def keep(self, policies: Iterable[Policy]) -> None:
         """Start what is missing, and start anew what has another rate."""
-        for policy in policies:
-            rate = payer_rate(policy)
-            held = self._running.get(policy.payer)
+        for queue, rate in rates(policies).items():
+            held = self._running.get(queue)
             if held and held[0] == rate and not held[2].done():
                 continue
             if held:
-                await self._stop(policy.payer)
+                await self._stop(queue)
             worker = Worker(
                 self._client,
-                task_queue=f"payer-{policy.payer}",
+                task_queue=queue,
                 activities=payer_activities(self._parts),
                 max_task_queue_activities_per_second=rate,
                 max_heartbeat_throttle_interval=HEARTBEATS,
                 interceptors=[Recall(self._parts.database, self._parts.keyring)],
                 **worker_options(self._settings),
             )
-            self._running[policy.payer] = (rate, worker, asyncio.create_task(worker.run()))
-            log.info("serving a payer's queue", payer=policy.payer)
+            self._running[queue] = (rate, worker, asyncio.create_task(worker.run()))
+            log.info("serving a queue to payers", task_queue=queue)
 
     async def close(self) -> None:
         """Drain all queues at once."""
-        await asyncio.gather(*(self._stop(payer) for payer in list(self._running)))
+        await asyncio.gather(*(self._stop(queue) for queue in list(self._running)))
 
-    async def _stop(self, payer: str) -> None:
-        _, worker, task = self._running.pop(payer)
+    async def _stop(self, queue: str) -> None:
+        _, worker, task = self._running.pop(queue)
         await worker.shutdown()
         await task
 

@@ -184,7 +184,7 @@ class AuthorizationWorkflow:
                 action.kind,
                 action,
                 result_type=list[AnyFact],
-                task_queue=f"payer-{action.payer}" if action.payer else None,
+                task_queue=action.counterpart,
                 schedule_to_start_timeout=QUEUED_AT_MOST,
                 start_to_close_timeout=action.patience if once else ONE_TRY,
                 schedule_to_close_timeout=None if once else QUEUED_AT_MOST + action.patience,
