@@ -38,8 +38,9 @@ class AskedLine:
 
     `sequence`: its place in the request, from 1, the same for the line over updates.
     `code`: CPT or HCPCS, upper case. `modifiers`: in their order, at most four.
-    `units`: how many; 1 where the message does not say it.
+    `units`: how many; 1 where the message does not say it. `counted`: of what, where not plain units (X12 673: VS, DY).
     `place_of_service`: two digits (CMS), the event's own where the line has none.
+    `service_type`: X12 1365, where the line says it.
     `date_from`, `date_to`: first and last day of service; the same for a single day; None where no day is named.
     """
 
@@ -50,6 +51,8 @@ class AskedLine:
     place_of_service: str = ""
     date_from: date | None = None
     date_to: date | None = None
+    counted: str = ""
+    service_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Asked:
     `referral`: asks for a referral (UM01 SC), not for a review.
     `lines`: in the order of the message. `documents`: announced (PWK), inside, or attached.
     `prior_numbers`: the payer's numbers of what was asked before (REF BB and NT), in their order.
+    `message`: why it cannot wait, or what else the sender says in words.
+    `assertion`: the payer's own word that it rests on (CRD coverage-assertion-id).
     `service_types`: X12 1365 codes; only for eligibility.
     """
 
@@ -103,6 +108,8 @@ class Asked:
     lines: tuple[AskedLine, ...] = ()
     documents: tuple[AskedDocument, ...] = ()
     prior_numbers: tuple[str, ...] = ()
+    message: str = ""
+    assertion: str = ""
     service_types: tuple[str, ...] = ()
 
     @property

@@ -15,6 +15,9 @@ from sandbox.pas_words import dicts
 from sandbox.records import Json
 
 TRACE_NOTE = "Trace number "
+ASSERTION_NOTE = "Coverage assertion "
+COUNTED = frozenset({"VS", "DY"})
+"""What is counted where it is no plain unit (X12 673)."""
 LEVELS: dict[str, Urgency] = {"U": "urgent", "03": "stat", "E": "routine", "": "routine"}
 MAX_NOTE = 264
 MAX_DIAGNOSES = 12
@@ -185,6 +188,8 @@ def read(body: Json, kind: Kind = "request", prior_numbers: tuple[str, ...] = ()
     providers = {entry.get("roleCode", ""): entry.get("npi", "") for entry in dicts(body.get("renderingProviders"))}
     notes = [str(note.get("message", "")) for note in dicts(body.get("providerNotes"))]
     traces = [note.removeprefix(TRACE_NOTE) for note in notes if note.startswith(TRACE_NOTE)]
+    assertions = [note.removeprefix(ASSERTION_NOTE) for note in notes if note.startswith(ASSERTION_NOTE)]
+    said = [note for note in notes if not note.startswith((TRACE_NOTE, ASSERTION_NOTE))]
     return Asked(
         kind=kind,
         trace=traces[0] if traces else "",
@@ -202,6 +207,8 @@ def read(body: Json, kind: Kind = "request", prior_numbers: tuple[str, ...] = ()
         referral=body["requestTypeCode"] == "SC",
         lines=tuple(_line(place, entry, body) for place, entry in enumerate(dicts(body.get("procedures")), start=1)),
         prior_numbers=prior_numbers,
+        message=" ".join(said),
+        assertion=assertions[0] if assertions else "",
     )
 
 
@@ -235,4 +242,5 @@ def _line(place: int, entry: Json, body: Json) -> AskedLine:
         place_of_service=body["placeOfServiceCode"],
         date_from=start,
         date_to=read_date(entry.get("toDate")) or start,
+        counted=kind if (kind := entry.get("quantityTypeCode", "")) in COUNTED else "",
     )

@@ -16,6 +16,8 @@ from sandbox.records import Json
 
 _SEXES = {"female": "F", "male": "M"}
 _LEVELS: dict[str, Urgency] = {"U": "urgent", "03": "stat"}
+_COUNTED = frozenset({"VS", "DY"})
+_CRD = "http://hl7.org/fhir/us/davinci-crd/StructureDefinition/ext-coverage-information"
 _ROLES = {"DK": "ordering", "SJ": "rendering", "FA": "facility"}
 NUMBERS = ("authorizationNumber", "administrationReferenceNumber")
 
@@ -52,6 +54,8 @@ def read_bundle(bundle: Json, *, inquiry: bool = False) -> Asked:
         lines=tuple(_line(item) for item in dicts(claim.get("item")) if _is_asked(item, claim)),
         documents=reading.documents(),
         prior_numbers=tuple(dict.fromkeys(number for element in _elements(claim) for number in _numbers(element))),
+        message=_message(claim),
+        assertion=reading.assertion(),
     )
 
 
@@ -123,6 +127,17 @@ class _Reading:
         who = self.resource(provider.get("practitioner"), str(entry.get("fullUrl", self.url))) or provider
         return next((str(i.get("value", "")) for i in dicts(who.get("identifier")) if i.get("system") == NPI), "")
 
+    def assertion(self) -> str:
+        """The coverage-assertion-id of what the items ask for, where they have one."""
+        for item in dicts(self.claim.get("item")):
+            wanted = self.resource((extension(item, "requestedService") or {}).get("valueReference"))
+            for told in dicts(wanted.get("extension")):
+                parts = dicts(told.get("extension")) if told.get("url") == _CRD else []
+                for part in parts:
+                    if part.get("url") == "coverage-assertion-id":
+                        return str(part.get("valueString", ""))
+        return ""
+
     def documents(self) -> tuple[AskedDocument, ...]:
         """What supports the request, where it is a document."""
         found: list[AskedDocument] = []
@@ -158,6 +173,12 @@ def _is_asked(item: Json, claim: Json) -> bool:
     return is_cancel(claim) or not is_cancelled(item)
 
 
+def _message(claim: Json) -> str:
+    """What is said in words, where it was not taken back."""
+    said = [one for one in dicts(claim.get("supportingInfo")) if first_code(one.get("category")) == "freeFormMessage"]
+    return " ".join(str(one.get("valueString", "")) for one in said if not is_cancelled(one))
+
+
 def _line(item: Json) -> AskedLine:
     period = item.get("servicedPeriod")
     start = _day(item.get("servicedDate") or (period or {}).get("start"))
@@ -170,6 +191,8 @@ def _line(item: Json) -> AskedLine:
         place_of_service=first_code(item.get("locationCodeableConcept")),
         date_from=start,
         date_to=_day((period or {}).get("end")) or start,
+        counted=kind if isinstance(quantity, dict) and (kind := quantity.get("code", "")) in _COUNTED else "",
+        service_type=first_code(item.get("category")),
     )
 
 

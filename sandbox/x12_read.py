@@ -7,7 +7,7 @@ An independent reading: whatever stands in the message is taken at its word, not
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandbox.asked import SELF, Asked, AskedDocument, AskedLine, Kind, Person, Urgency
 from sandbox.x12_grammar import Placed, place
@@ -18,6 +18,8 @@ from sandbox.x12_values import across, faults_of, read_date, read_period
 FUNCTIONS = {"HI", "HS", "PI"}
 URGENCIES: dict[str, Urgency] = {"U": "urgent", "03": "stat"}
 CERTIFICATIONS: dict[str, Kind] = {"I": "request", "3": "cancel"}
+COUNTED = frozenset({"VS", "DY"})
+"""What is counted where it is no plain unit (X12 673)."""
 DIAGNOSES = ("ABK", "ABJ", "APR", "ABF", "BK", "BJ", "PR", "BF")
 """In the order in which a diagnosis counts: principal, admitting, reason, other."""
 
@@ -27,7 +29,7 @@ class Message:
     """A message that was accepted: what was asked, and what an answer must repeat.
 
     `reference`: BHT03 or BGN02. `line_traces`: TRN02 of each line, empty where it has none. `category`, `certification`,
-    `service_type`: UM01 to UM03 of the event.
+    `service_type`: UM01 to UM03 of the event. `withdrawn`: lines that an update takes back (UM02 3).
     """
 
     opened: Opened
@@ -37,6 +39,7 @@ class Message:
     category: str
     certification: str
     service_type: str
+    withdrawn: tuple[AskedLine, ...] = ()
 
     @property
     def guide(self) -> str:
@@ -128,9 +131,19 @@ def _message(opened: Opened, placed: list[Placed]) -> Message:
     else:
         asked, reference = _review(opened, found), found.one("BHT").get(3)
     um = found.one("UM", "2000E")
-    turns = range(1, len(asked.lines) + 1)
-    traces = tuple(found.one("TRN", "2000F", line=turn).get(2) for turn in turns)
-    return Message(opened, asked, reference, traces, um.get(1), um.get(2), um.get(3))
+    gone = _withdrawn(found, asked) if asked.kind == "update" else frozenset()
+    traces = tuple(
+        found.one("TRN", "2000F", line=line.sequence).get(2) for line in asked.lines if line.sequence not in gone
+    )
+    kept = [line for line in asked.lines if line.sequence not in gone]
+    withdrawn = tuple(line for line in asked.lines if line.sequence in gone)
+    asked = replace(asked, lines=tuple(replace(line, sequence=place) for place, line in enumerate(kept, start=1)))
+    return Message(opened, asked, reference, traces, um.get(1), um.get(2), um.get(3), withdrawn)
+
+
+def _withdrawn(found: _Found, asked: Asked) -> frozenset[int]:
+    """The places of the lines that an update does not want any more."""
+    return frozenset(n for n in range(1, len(asked.lines) + 1) if found.one("UM", "2000F", line=n).get(2) == "3")
 
 
 def _person(found: _Found, loop: str, name: Segment, relationship: str) -> Person:
@@ -192,6 +205,7 @@ def _review(opened: Opened, found: _Found) -> Asked:
         lines=lines,
         documents=_announced(found, len(lines)),
         prior_numbers=tuple(dict.fromkeys(r.get(2) for turn in range(len(lines) + 1) for r in _priors(found, turn))),
+        message=found.one("MSG", "2000E").get(1),
     )
 
 
@@ -222,6 +236,7 @@ def _line(found: _Found, turn: int, event: Segment) -> AskedLine:
             service, place, amount = candidate, at, quantity
     own, dates = found.one("UM", "2000F", line=turn), found.one("DTP", "2000F", line=turn)
     period = read_period(dates.get(2), dates.get(3)) if dates.elements else None
+    counted = found.one("HSD", "2000F", line=turn).get(1)
     units = service.get(amount) or found.one("HSD", "2000F", line=turn).get(2) or "1"
     return AskedLine(
         sequence=turn,
@@ -231,6 +246,8 @@ def _line(found: _Found, turn: int, event: Segment) -> AskedLine:
         place_of_service=_place_of(own) or _place_of(event),
         date_from=period[0] if period else None,
         date_to=period[1] if period else None,
+        counted=counted if counted in COUNTED else "",
+        service_type=own.get(3),
     )
 
 

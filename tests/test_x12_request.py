@@ -399,7 +399,7 @@ def test_any_request_is_read_back_by_another_reader(asked: Request) -> None:
     assert [one[0] for one in said(raw, "TRN", "1")[1:]] == [line_trace(asked.trace, line.number) for line in wanted]
     event, *per_line = said(raw, "UM")
     assert event[0] == ("SC" if asked.referral else "HS")
-    assert (event[5] == "U") is (asked.order.urgency is not Urgency.ROUTINE)
+    assert event[5] == {Urgency.URGENT: "U", Urgency.STAT: "03"}.get(asked.order.urgency, "")
     assert [one[2:4] for one in per_line] == [[SERVICE_TYPES[n.category], f"{n.place_of_service}:B"] for n in wanted]
     assert bool(said(raw, "MSG")) is (asked.order.urgency is not Urgency.ROUTINE)
 

@@ -40,6 +40,8 @@ Json = dict[str, Any]
 Message = Literal["request", "update", "inquiry", "cancel"]
 
 _PHONE_DIGITS = 10
+_LONGEST = MappingProxyType({"lastName": 60, "firstName": 35, "contactName": 60, "addressLine1": 55, "city": 30})
+"""Characters that the 278 behind the gateway has room for (NM103, NM104, PER02, N301, N401)."""
 
 
 def service_review(request: Request, practice: Requester, payer_code: str, record: str | None = None) -> Json:
@@ -83,8 +85,8 @@ def search_query(
         "payer.id": payer_code,
         "requestingProvider.npi": practice.npi,
         "subscriber.memberId": coverage.member_id,
-        "patient.lastName": patient.family_name,
-        "patient.firstName": patient.given_name,
+        "patient.lastName": _fitting("lastName", patient.family_name),
+        "patient.firstName": _fitting("firstName", patient.given_name),
         "patient.birthDate": patient.birth_date.isoformat(),
         "patient.subscriberRelationshipCode": RELATIONSHIPS[coverage.relationship],
         "requestTypeCode": request_type(request),
@@ -128,8 +130,12 @@ def ours(request: Request, records: Iterable[str] = ()) -> Ours:
 
 
 def _known(**fields: Any) -> Json:
-    """The fields that something is known of."""
-    return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
+    """The fields that something is known of, texts as long as the 278 can carry them."""
+    return {name: _fitting(name, value) for name, value in fields.items() if value not in (None, "", [], {})}
+
+
+def _fitting(name: str, value: Any) -> Any:
+    return value[: _LONGEST[name]].rstrip() if name in _LONGEST else value
 
 
 def _digits(number: str | None) -> str | None:

@@ -11,9 +11,11 @@ from domain.decision import Number, NumberType
 from domain.order import ServiceLine
 
 _NUMBERS = {
+    NumberType.REFERRAL: "authorizationNumber",
     NumberType.CERTIFICATION: "authorizationNumber",
     NumberType.ADMINISTRATIVE: "administrationReferenceNumber",
 }
+"""Where a payer gave a referral's and a certification's number, the latter names the request."""
 
 
 def instant(moment: datetime) -> str:
@@ -33,8 +35,8 @@ def coded(name: str, system: str, code: str) -> Json:
 
 def numbered(numbers: tuple[Number, ...]) -> list[Json]:
     """Return the payer's numbers by their extensions, the latest of each kind: each may stand once."""
-    latest = {_NUMBERS[number.type]: number.value for number in numbers if number.type in _NUMBERS}
-    return [extension(name, valueString=latest[name]) for name in _NUMBERS.values() if name in latest]
+    latest = {_NUMBERS[kind]: number.value for kind in _NUMBERS for number in numbers if number.type is kind}
+    return [extension(name, valueString=value) for name, value in latest.items()]
 
 
 def member(provider: Json, role: str) -> Json:

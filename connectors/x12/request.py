@@ -25,7 +25,7 @@ from connectors.x12.identity import cancel_trace, line_trace, trace_number
 from connectors.x12.parties import Pen, X12Payer, day
 from connectors.x12.segments import Segment, Value, segment
 from domain.decision import Number, NumberType
-from domain.order import Relationship, ServiceLine, Urgency
+from domain.order import Relationship, ServiceLine
 from domain.request import Request
 
 Kind = Literal["request", "cancel"]
@@ -179,8 +179,7 @@ class _Writer:
         start: list[Value] = [category(self._request), certification, SERVICE_TYPES[line.category], place(line)]
         if not event:
             return segment("UM", *start)
-        hurry = None if self._request.order.urgency is Urgency.ROUTINE else words.URGENT
-        return segment("UM", *start, None, hurry, None, None, words.RELEASED)
+        return segment("UM", *start, None, words.LEVELS.get(self._request.order.urgency), None, None, words.RELEASED)
 
     def _line(self, line: ServiceLine, certification: str) -> list[Segment]:
         trace = self._pen.key(line_trace(self._request.trace, line.number))

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from domain.base import Frozen, Sentence
@@ -36,6 +37,18 @@ _CHARSETS: dict[Charset, frozenset[str]] = {
     "basic": _BASIC,
     "extended": _BASIC | frozenset("abcdefghijklmnopqrstuvwxyz%@[]_{}\\|<>~#$^`"),
 }
+_SPELLED = MappingProxyType(
+    str.maketrans(
+        {
+            **dict(zip("øØłŁđĐðÐħĦıŋŊ", "oOlLdDdDhHinN", strict=True)),
+            **dict(zip("ßẞæÆœŒþÞ", ("ss", "SS", "ae", "AE", "oe", "OE", "th", "Th"), strict=True)),
+            **dict.fromkeys("‘’‚‛′ʻʼ´`", "'"),  # noqa: RUF001 - the signs themselves
+            **dict.fromkeys("“”„‟″«»", '"'),
+            **dict.fromkeys("‐‑‒–—―−", "-"),  # noqa: RUF001 - the signs themselves
+        }
+    )
+)
+"""Letters and signs that have no accent to take off, as they are spelled without them."""
 _BINARY = {"BIN": (1, 2), "BDS": (2, 3)}
 """By segment: which element declares the length in bytes, and which holds the data."""
 _ISA_ELEMENTS = 16
@@ -152,10 +165,11 @@ def _trimmed(parts: tuple[str, ...]) -> tuple[str, ...]:
 def plain(value: str, charset: Charset = "extended", limit: int | None = None) -> str:
     """Make a name or free text fit to be written: the one defined way.
 
-    Accents are taken off letters; whatever the character set does not have, and every standard delimiter, becomes a
-    blank; blanks are joined; `basic` has capitals only; what is longer than `limit` is cut.
+    Accents are taken off letters; letters and signs that are no accented ones are spelled as is usual (ø as o, ß as ss,
+    a curly apostrophe as a straight one); whatever the character set does not have then, and every standard delimiter,
+    becomes a blank; blanks are joined; `basic` has capitals only; what is longer than `limit` is cut.
     """
-    folded = unicodedata.normalize("NFKD", value)
+    folded = unicodedata.normalize("NFKD", value).translate(_SPELLED)
     folded = "".join(sign for sign in folded if not unicodedata.combining(sign))
     folded = folded.upper() if charset == "basic" else folded
     allowed = _CHARSETS[charset] - STANDARD.all

@@ -8,7 +8,7 @@ implementation guide or the payer's companion guide before they are relied on.
 from types import MappingProxyType
 
 from domain.decision import Ending
-from domain.order import Relationship, Sex
+from domain.order import Relationship, Sex, Urgency
 
 REQUEST_GUIDE = "005010X217"
 """Health care services review: request and response."""
@@ -57,8 +57,8 @@ REVIEW, REFERRAL = "HS", "SC"
 """X12 1525 (UM01): health services review, specialty care."""
 INITIAL, REVISED, CANCEL = "I", "S", "3"
 """X12 1322 (UM02)."""
-URGENT = "U"
-"""X12 1338 (UM06)."""
+LEVELS = MappingProxyType({Urgency.URGENT: "U", Urgency.STAT: "03"})
+"""X12 1338 (UM06): urgent, emergency."""
 PLACE_OF_SERVICE = "B"
 """X12 1332 (UM04-2): the code before it is a place of service."""
 RELEASED = "Y"
