@@ -299,6 +299,23 @@ def test_dates_and_quantities_that_contradict_themselves_are_not_taken() -> None
     assert line(read_all(answer((event_of(), pattern)))[0], 1).units is None
 
 
+def test_the_day_of_the_service_is_the_validity_only_where_no_other_date_is_given() -> None:
+    service, whole = ("DTP", "472", "D8", "20260320"), ("DTP", "AAH", "RD8", "20260303-20260601")
+    until, backwards = ("DTP", "036", "D8", "20260531"), ("DTP", "036", "D8", "20260101")
+    for at_event, at_line, valid in (
+        ([whole], [service], (date(2026, 3, 3), date(2026, 6, 1))),
+        ([whole], [service, until], (None, date(2026, 5, 31))),
+        ([until], [service], (None, date(2026, 5, 31))),
+        ([whole, until], [service], (None, date(2026, 5, 31))),
+        ([], [service, ("DTP", "007", "D8", "20260303"), backwards], (None, None)),
+        ([("DTP", "AAH", "D8", "20261399")], [service], (None, None)),
+        ([], [service], (date(2026, 3, 20), date(2026, 3, 20))),
+        ([service], [], (date(2026, 3, 20), date(2026, 3, 20))),
+    ):
+        one = line(read_all(answer((event_of(*at_event), [line_of(A1, *at_line, number=1)])))[0], 1)
+        assert (one.valid_from, one.valid_to) == valid
+
+
 def published(shared: Path, name: str) -> Decision:
     (decision,) = read_all((shared / "fixtures" / "x12" / "tr3" / f"278-x217-{name}.edi").read_bytes(), None)
     return decision

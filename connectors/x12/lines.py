@@ -14,12 +14,13 @@ from connectors.x12.hl import Level, Levels
 from connectors.x12.identity import line_trace
 from connectors.x12.statement import MAX_REASONS, Action, Asked, Statement, read_statement
 from connectors.x12.values import Span, text
-from connectors.x12.words import EVENT_DATE, REJECTION_SYSTEM, SERVICE, SERVICE_DATE
+from connectors.x12.words import EFFECTIVE, EVENT_DATE, EXPIRES, REJECTION_SYSTEM, SERVICE, SERVICE_DATE
 from domain.decision import AnswerError, InformationAsk, LineDecision, Number, Outcome, Reason
 
 MAX_ASKS = 10
 _MAX_NUMBERS = 6
 _NOTHING = Action(Outcome.UNKNOWN)
+_NO_DAYS: Span = (None, None)
 
 
 @dataclass
@@ -203,16 +204,18 @@ def _reasons(action: Action, *remarks: tuple[str, ...]) -> tuple[Reason, ...]:
 
 
 def _validity(service: Statement, event: Statement) -> Span:
-    """Certification dates of the line, then of the event; else the dates of the service, the line's first."""
+    """Certification dates (007, 036, AAH) of the line, then of the event.
+
+    The days of the service (472) only say when it is to be given. Where the payer names no other date at all, they are
+    taken for the validity (confirm: the companion guide says whether the payer means them so).
+    """
     for stated in (service, event):
-        period = stated.period()
-        if any(period):
-            return period
-    for stated in (service, event):
-        for kind in (EVENT_DATE, SERVICE_DATE):
-            if kind in stated.dates:
-                return stated.dates[kind]
-    return None, None
+        for found in (stated.period(), stated.dates.get(EVENT_DATE, _NO_DAYS)):
+            if any(found):
+                return found
+    if any(kind in stated.dates for stated in (service, event) for kind in (EFFECTIVE, EXPIRES, EVENT_DATE)):
+        return _NO_DAYS
+    return service.dates.get(SERVICE_DATE) or event.dates.get(SERVICE_DATE) or _NO_DAYS
 
 
 def _ask(lines: Lines, stated: Statement, line: int | None, outcome: Outcome) -> None:

@@ -71,6 +71,7 @@ class Statement:
     previous: tuple[str, ...]
     """REF*BB: an earlier authorization."""
     dates: Mapping[str, Span]
+    """By X12 374; without days where they cannot be read."""
     units: int | None
     procedure: str | None
     remarks: tuple[str, ...]
@@ -180,6 +181,7 @@ def _dates(segments: tuple[Segment, ...], notes: list[str]) -> dict[str, Span]:
         read = span(one)
         if read is None:
             notes.append("A date of the answer cannot be read.")
+            found.setdefault(one.get(1), (None, None))
         elif found.setdefault(one.get(1), read) != read:
             notes.append("The answer gives a date twice, and differently; the first counts.")
     return found
