@@ -23,8 +23,10 @@ from pydantic import (
 from domain.base import Frozen, Key, Name, Sentence
 from domain.calendars import Calendar, Span, TimeZone, Unit
 from domain.order import Urgency
+from domain.packing import pack, unpack, unusual
 from domain.policy_answers import AppealOption, NumberFormats, ProvisionalRule
 from domain.policy_rules import (
+    ByUrgency,
     Cadence,
     CalendarSpec,
     CategoryCodes,
@@ -216,7 +218,6 @@ class Policy(_Payer):
             return LineRequirement(
                 lines=(line.number,),
                 rule=rule.id,
-                why=f"{rule.id} matches.",
                 source=rule.source,
                 verified_on=rule.verified_on,
                 effective=rule.effective,
@@ -280,7 +281,7 @@ class LineRequirement(Ruling):
 
     lines: tuple[int, ...]
     rule: Key
-    why: Sentence
+    why: Sentence | None = Field(default=None, description="Why no rule decides it.")
     source: str | None = None
     verified_on: date | None = None
     effective: Effective | None = None
@@ -292,37 +293,11 @@ def _undecided(line: LineKey, why: str) -> LineRequirement:
     )
 
 
-def _pack(value: Any, shared: list[dict[str, Any]]) -> Any:
-    if isinstance(value, list | tuple):
-        return [_pack(item, shared) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    packed = {field: _pack(item, shared) for field, item in value.items() if item is not None}
-    if "rail" in packed and "urgencies" in packed:  # a channel, of which most says little
-        packed = {field: item for field, item in packed.items() if item not in ([], {})}
-    if packed.keys() >= Evidence.model_fields.keys():
-        evidence = {field: packed.pop(field) for field in Evidence.model_fields}
-        if evidence not in shared:
-            shared.append(evidence)
-        packed["evidence"] = shared.index(evidence)
-    return packed
-
-
-def _unpack(value: Any, shared: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_unpack(item, shared) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    place = value.get("evidence")
-    known = isinstance(place, int) and isinstance(shared, list) and 0 <= place < len(shared)
-    rest = {field: _unpack(item, shared) for field, item in value.items() if field != "evidence" or not known}
-    return {**rest, **shared[place]} if known else rest
-
-
 class PolicySlice(_Payer):
     """What of a policy decides one order, pinned in the case: below 8 KB of JSON.
 
-    Dumped, it states evidence that rules share once (`evidence`, which they name by place) and leaves out what is null.
+    Dumped, it states evidence that rules share once (`evidence`, which they name by place), and leaves out what is null and
+    what channels, requirements and appeals say as usual.
     """
 
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -344,7 +319,10 @@ class PolicySlice(_Payer):
     @model_serializer(mode="wrap")
     def _packed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         shared: list[dict[str, Any]] = []
-        packed: dict[str, Any] = _pack(handler(self), shared)
+        whole: dict[str, Any] = handler(self)
+        for section in ("channels", "requirements", "appeals"):
+            whole[section] = list(map(unusual, getattr(self, section), whole[section]))
+        packed: dict[str, Any] = pack(whole, shared)
         return {**packed, "evidence": shared}
 
     @model_validator(mode="before")
@@ -352,7 +330,7 @@ class PolicySlice(_Payer):
     def _unpacked(cls, data: Any) -> Any:
         if not isinstance(data, Mapping) or "evidence" not in data:
             return data
-        return _unpack({field: value for field, value in data.items() if field != "evidence"}, data["evidence"])
+        return unpack({field: value for field, value in data.items() if field != "evidence"}, data["evidence"])
 
     def requirement(self, line: int) -> LineRequirement | None:
         """Return what was found for a line, or None for a line that the slice was not made for."""
@@ -392,7 +370,9 @@ def slice_policy(policy: Policy, *, on: date, urgency: str, lines: Sequence[Line
         alike = found.model_copy(update={"lines": ()})
         grouped[alike] = (*grouped.get(alike, ()), *found.lines)
     channels = tuple(
-        channel.model_copy(update={"rests": {haste: channel.rests[haste]} if haste in channel.rests else {}})
+        channel.model_copy(
+            update={"urgencies": (haste,), "rests": {h: spans for h, spans in channel.rests.items() if h is haste}}
+        )
         for channel in in_effect(policy.channels, on)
         if haste in channel.urgencies
     )
@@ -413,10 +393,14 @@ def slice_policy(policy: Policy, *, on: date, urgency: str, lines: Sequence[Line
         receipts=tuple(
             rule for rule in in_effect(policy.receipts, on) if rule.rail in {channel.rail for channel in channels}
         ),
-        tasks=in_effect(policy.tasks, on),
+        tasks=tuple(_hasty(rule, haste) for rule in in_effect(policy.tasks, on)),
         visit=_one(policy, "visits", policy.visits, on),
         patient_messages=_one(policy, "patient_messages", policy.patient_messages, on),
-        appeals=tuple(option for option in in_effect(policy.appeals, on) if haste in option.urgencies),
+        appeals=tuple(
+            option.model_copy(update={"urgencies": (haste,)})
+            for option in in_effect(policy.appeals, on)
+            if haste in option.urgencies
+        ),
         provisional=_one(policy, "provisional", policy.provisional, on),
         eligibility=_one(policy, "eligibility", policy.eligibility, on),
         numbers=_one(policy, "numbers", policy.numbers, on),
@@ -427,6 +411,12 @@ def slice_policy(policy: Policy, *, on: date, urgency: str, lines: Sequence[Line
             [f"{policy.payer}: the slice has {size} bytes, more than {SLICE_LIMIT}; shorten texts and packets"]
         )
     return cut
+
+
+def _hasty(rule: TaskRule, haste: Urgency) -> TaskRule:
+    """A task's rule as an order of an urgency has it."""
+    due = rule.due.of(haste)
+    return rule.model_copy(update={"due": ByUrgency(routine=due, urgent=due, stat=due)})
 
 
 def policy_digest(policy: Policy) -> str:

@@ -7,13 +7,22 @@ they make a payer's policy and which one decides is `domain/policy.py`. Field by
 from collections.abc import Sequence
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from domain.base import Frozen, Key, Name
-from domain.calendars import Ends, Kind, LocalTime, Span, Weekly, weekly_until
+from domain.calendars import Ends, Kind, LocalTime, Span, weekly_until
+from domain.channel_health import BreakerRule, Maintenance
 from domain.decision import Outcome
 from domain.order import Urgency
 from domain.portal import PortalField
@@ -55,18 +64,6 @@ class Ability(StrEnum):
     INQUIRE = "inquire"
     CANCEL = "cancel"
     ATTACH = "attach"
-
-
-class Weekday(StrEnum):
-    """The days of the week, Monday first."""
-
-    MONDAY = "monday"
-    TUESDAY = "tuesday"
-    WEDNESDAY = "wednesday"
-    THURSDAY = "thursday"
-    FRIDAY = "friday"
-    SATURDAY = "saturday"
-    SUNDAY = "sunday"
 
 
 class Need(StrEnum):
@@ -169,11 +166,25 @@ def in_effect(rules: Sequence[_R], on: date) -> tuple[_R, ...]:
 
 
 class ByUrgency(Frozen):
-    """A span for each urgency."""
+    """A span for each urgency; written as one where it is the same for all."""
 
     routine: Span
     urgent: Span
     stat: Span
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_one(cls, value: Any) -> Any:
+        return dict.fromkeys(Urgency, value) if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _to_one(self, handler: SerializerFunctionWrapHandler) -> Any:
+        return str(self.routine) if self.routine == self.urgent == self.stat else handler(self)
+
+    def of(self, urgency: Urgency) -> Span:
+        """The span of an urgency."""
+        span: Span = getattr(self, urgency.value)
+        return span
 
 
 class Identifiers(Frozen):
@@ -201,26 +212,6 @@ class CalendarSpec(Frozen):
     opens: LocalTime | None = None
     closes: LocalTime | None = None
     ends: Ends = Ends.END_OF_DAY
-
-
-class Maintenance(_Dated):
-    """When a channel is down every week, in the payer's local time; it may reach into the next day."""
-
-    days: tuple[Weekday, ...] = Field(min_length=1)
-    since: LocalTime = Field(alias="from")
-    until: LocalTime
-
-    @property
-    def window(self) -> Weekly:
-        """The window as calendars count it."""
-        return Weekly(frozenset(list(Weekday).index(day) for day in self.days), self.since, self.until)
-
-
-class BreakerRule(Frozen):
-    """When a channel counts as out of order: so many failures in a row; and how long until one request tries it again."""
-
-    failures: int = Field(ge=1, le=100)
-    open_for: Span
 
 
 class Channel(Rule):

@@ -29,7 +29,7 @@ from domain.policy_check import check_policy
 from domain.policy_rules import Breach, InformationEffect, Need, Rail, WhoAsks, WorkKind
 
 FOLDER = Path(__file__).parent.parent / "policies"
-PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf")
+PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf", "harbor-hmo", "bluestem-mco")
 NOW = date(2026, 11, 23)
 DATA = {payer: yaml.safe_load((FOLDER / f"{payer}.yaml").read_text()) for payer in PAYERS}
 POLICIES = {payer: parse_policy(DATA[payer], name=f"{payer}.yaml") for payer in PAYERS}
@@ -144,7 +144,7 @@ def test_every_line_gets_an_answer_and_less_knowledge_never_makes_required_not_r
 ):
     policy = POLICIES[payer]
     full = policy.requirement_for(LineKey(1, code, category, place, diagnoses, age, state), on)
-    assert full.why
+    assert full.rule
     assert (full.source is None) == (full.rule == "vigil/no-rule")
     bare = policy.requirement_for(LineKey(1, code, category, "", (), None, None), on)
     assert bare.authorization in {full.authorization, Need.UNKNOWN}
@@ -182,7 +182,7 @@ def test_a_clock_starts_from_a_slice_on_the_payers_calendar():
 
 
 def test_channels_come_in_order_and_by_urgency():
-    assert [c.rail for c in cut("meridian-ppo").channels] == [Rail.PAS, Rail.PORTAL]
+    assert [c.rail for c in cut("meridian-ppo").channels] == [Rail.PAS, Rail.X12, Rail.GATEWAY, Rail.PORTAL]
     assert [c.rail for c in cut("keystone-sf").channels] == [Rail.PORTAL, Rail.FAX]
     assert [c.rail for c in cut("keystone-sf", urgency="stat").channels] == [Rail.PHONE]
     versions = {p: (cut(p).channels[0].version, cut(p).channels[0].subscription_filter) for p in PAYERS[:2]}

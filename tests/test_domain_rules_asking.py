@@ -255,7 +255,7 @@ def test_a_success_that_says_nothing_is_as_doubtful_as_a_lost_answer() -> None:
 
 
 def test_a_payer_out_of_reach_is_tried_five_times_more_then_people_take_the_next_channel() -> None:
-    hands, now = Hands(known(order())), MONDAY
+    hands, now = Hands(known(order(payer="summit-ma"))), MONDAY
     for rest in (*house().rests.routine, None):
         assert "submit_request" in doing(hands.turn(now))
         hands.fail("submit_request", Failure.EXHAUSTED)
@@ -268,7 +268,7 @@ def test_a_payer_out_of_reach_is_tried_five_times_more_then_people_take_the_next
 
 
 def test_a_stat_order_does_not_wait_long_for_a_payer_out_of_reach() -> None:
-    hands, now = Hands(known(order(urgency="stat"))), MONDAY
+    hands, now = Hands(known(order(payer="summit-ma", urgency="stat"))), MONDAY
     while "submit_request" not in work(hands.case):
         hands.turn(now)
         if "submit_request" in [action.kind for action in hands.begun]:

@@ -62,7 +62,7 @@ from domain.results import read_result
 from domain.work import WrongResult, claim, complete, forms_of
 from tests.builders import CASE_ID, MONDAY, case_of, document, house, order, packed, policies
 
-PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf", "plan-without-rules")
+PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf", "harbor-hmo", "bluestem-mco", "plan-without-rules")
 SERVICES = (
     ("72131", "ct"),
     ("93970", "venous_doppler"),
@@ -175,7 +175,7 @@ def begin_world(rng: random.Random, check: Callable[[World], None] = lambda worl
     code, category = rng.choice((SERVICES[0], *SERVICES))
     visit = rng.choice((None, MONDAY + timedelta(days=rng.choice((0, 1, 3, 21, 60)), hours=rng.randrange(1, 9))))
     ordered = order(
-        payer=rng.choice(("meridian-ppo", "summit-ma", *PAYERS)),
+        payer=rng.choice(("meridian-ppo", *PAYERS)),
         code=code,
         category=category,
         lines=rng.choice((1, 1, 2)),
@@ -451,7 +451,8 @@ def _claimed(world: World, rng: random.Random) -> Fact:
             return RequestEnded(**head, **about, ending=ending, reasons=(Reason(code="9", text=SECRET),))
         case 13:
             state = rng.choice(("working", "credentials", "second_factor", "down"))
-            return ChannelReported(**head, payer=rng.choice(PAYERS), rail=rng.choice(("portal", "fax")), state=state)
+            payer = known.requirement.payer if known else "plan-of-nobody"
+            return ChannelReported(**head, payer=payer, rail=rng.choice(("portal", "fax")), state=state)
         case 14:
             ask = InformationAsk(what=(Reason(code=rng.choice(("11506-3", "DG", "X9"))),))
             decision = _decision(world, lines, lambda _: Outcome.PENDED, asks=(ask,))
