@@ -82,9 +82,13 @@ class GatewayRail:
         for decision in found:
             if work.is_ours(decision, action.numbers):
                 record = _record(decision.numbers)
-                if record not in (None, held) and (facts := await work.stands(record)) is not None:
-                    return facts
-                return await work.told.inquired(answer, found=True, decision=decision)
+                if record in (None, held):
+                    return await work.told.inquired(answer, found=True, decision=decision)
+                facts = await work.stands(record)
+                if facts is None:
+                    return await work.told.inquired(answer, found=True, decision=decision)
+                # Where the record says nothing yet, the search is the proof that there is one.
+                return facts if len(facts) > 1 else await work.told.inquired(answer, found=True, decision=None)
         unclear = [decision for decision in found if work.may_be_ours(decision)]
         return await work.told.inquired(answer, found=False, decision=unclear[0] if unclear else None)
 

@@ -274,7 +274,7 @@ def changed_attempt(attempt: Attempt, fact: Fact) -> Attempt:
         case RequestSubmitted():
             return _arrived(attempt, fact)
         case RequestRejected():
-            return replace(attempt, rejected=fact)
+            return _turned_down(attempt, fact)
         case RequestEnded():
             return _ended(_arrived(attempt, fact), fact)
         case RequestWithdrawn():
@@ -302,6 +302,14 @@ def _arrived(attempt: Attempt, fact: Arrival) -> Attempt:
     if (held is None and (own or not attempt.arrivals)) or (held is not None and better):
         return replace(attempt, arrivals=with_key(attempt.arrivals, fact.rail, fact))
     return attempt
+
+
+def _turned_down(attempt: Attempt, fact: RequestRejected) -> Attempt:
+    """The attempt that was not taken up: what a carrier acknowledged on the way no longer counts, unless there is an answer."""
+    answered = any(answer.rail == fact.rail for answer in attempt.answers)
+    gone = set() if answered else {fact.rail}
+    left = {rail: proof for rail, proof in attempt.arrivals.items() if rail not in gone}
+    return replace(attempt, rejected=fact, arrivals=MappingProxyType(left))
 
 
 def _ended(attempt: Attempt, fact: End) -> Attempt:

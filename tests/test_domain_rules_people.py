@@ -304,6 +304,10 @@ def test_a_cancelled_order_whose_request_may_have_arrived_is_searched_for_first(
 def test_a_request_that_cannot_be_taken_back_by_vigil_is_a_persons() -> None:
     hands = Hands(with_facts(all_told(approved()), [OFF], MONDAY))
     hands.turn()
+    for later in (timedelta(minutes=2), timedelta(minutes=62)):
+        hands.fail("withdraw_request", Failure.AMBIGUOUS)
+        assert hands.turn().turn is Turn.VIGIL, "whether it is still there is looked for first"
+        assert "withdraw_request" in doing(hands.turn(MONDAY + later))
     hands.fail("withdraw_request", Failure.AMBIGUOUS)
     plan = hands.turn()
     assert plan.turn is Turn.STAFF

@@ -7,8 +7,21 @@ from domain.attempt import Attempt
 from domain.base import Stage, Turn
 from domain.case import Case
 from domain.facts import TaskKind
-from domain.policy_rules import Ability, WorkKind
-from domain.rules.asking import Asks, Close, Look, Person, Waiting, allow, common, effort, pursue, short
+from domain.policy_rules import Ability, Channel, WorkKind
+from domain.rules.asking import (
+    Asks,
+    Close,
+    EffortState,
+    Look,
+    Person,
+    Waiting,
+    allow,
+    common,
+    effort,
+    later,
+    pursue,
+    short,
+)
 from domain.rules.channels import automatic, down_until, rests_of, shown_rail, updates
 from domain.rules.submission import as_sent, lost_on, search
 from domain.track import Track
@@ -54,15 +67,17 @@ def _withdraw(case: Case, now: datetime, track: Track, attempt: Attempt, rail: s
     policy = case.policies.get(track.requirement.payer)
     cause = f"withdraw/{track.key}/{attempt.number}/{short(rail)}"
     channel = automatic(policy, rail, Ability.CANCEL)
-    if policy and channel and not effort(case, now, cause, rests_of(case, channel)).failed:
-        until = down_until(now, channel, policy)
-        if until is not None:
-            yield Look(until)
+    due = _next_try(case, now, cause, channel) if channel else None
+    if policy and channel and due is not None:
+        again, at = due
+        at = down_until(max(at, now), channel, policy) or at
+        if now < at:
+            yield Look(at)
             return
         yield from pursue(
             case,
             now,
-            cause,
+            again,
             lambda key: WithdrawRequest(
                 **common(case, now, key),
                 track=track.key,
@@ -85,3 +100,20 @@ def _withdraw(case: Case, now: datetime, track: Track, attempt: Attempt, rail: s
         attempt=attempt.number,
         rail=rail,
     )
+
+
+def _next_try(case: Case, now: datetime, cause: str, channel: Channel) -> tuple[str, datetime] | None:
+    """The cause of the try that is under way or comes next, and from when on; None where a person has to.
+
+    What was not confirmed is looked for later, and taken back again only where it is still there.
+    """
+    ended_at = now
+    for turn, after in enumerate((None, *channel.search_after)):
+        step = f"{cause}/again-{turn}" if turn else cause
+        standing = effort(case, now, step, rests_of(case, channel))
+        if not standing.failed:
+            return step, later(case, ended_at, after) if after else now
+        if standing.state is not EffortState.AMBIGUOUS or standing.ended is None:
+            return None
+        ended_at = standing.ended.recorded_at or standing.ended.occurred_at
+    return None
