@@ -2,23 +2,18 @@
 
 import asyncio
 import contextlib
-import functools
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from console.errors import CommandFailed
-from runtime.errors import VigilRuntimeError
+from console.rail_commands import preview, rail_check, read
+from console.terminal import AsJson, Width, ends_well, out, print_json
 from runtime.settings import Settings, load_settings
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,50 +24,22 @@ app = typer.Typer(
 policy_app = typer.Typer(no_args_is_help=True, help="Payers' rules: check, put in force, explain.")
 token_app = typer.Typer(no_args_is_help=True, help="Tokens of the API.")
 keys_app = typer.Typer(no_args_is_help=True, help="Encryption keys (docs/keys.md).")
+rail_app = typer.Typer(no_args_is_help=True, help="The ways to payers.")
 app.add_typer(policy_app, name="policy")
+app.add_typer(rail_app, name="rail")
 app.add_typer(token_app, name="token")
 app.add_typer(keys_app, name="keys")
+app.command()(read)
+app.command()(preview)
+rail_app.command("check")(rail_check)
 
 Url = Annotated[str | None, typer.Option("--url", help="The API; by default this machine's.")]
 Token = Annotated[str | None, typer.Option("--token", help="By default the one in VIGIL_HOME.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
-Width = Annotated[int | None, typer.Option("--width", help="Columns; by default the terminal's.", min=40, max=400)]
-Rail = Annotated[str, typer.Option("--rail", help="pas")]
 
 
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def _ends_well(command: Callable[P, R]) -> Callable[P, R]:
-    """Show what went wrong as a sentence, and end with its exit code."""
-
-    @functools.wraps(command)
-    def guard(*args: P.args, **kwargs: P.kwargs) -> R:
-        from store.errors import StoreError
-
-        try:
-            return command(*args, **kwargs)
-        except CommandFailed as error:
-            _fail(str(error), error.code)
-        except (VigilRuntimeError, StoreError) as error:
-            _fail(str(error), 1)
-
-    return guard
-
-
-def _fail(sentence: str, code: int) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(code)
-
-
-def _out(width: int | None = None) -> Console:
-    return Console(width=width, highlight=False)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 @contextlib.contextmanager
@@ -87,16 +54,16 @@ def _api(url: str | None, token: str | None) -> Iterator[Any]:
 
 
 @app.command()
-@_ends_well
+@ends_well
 def up() -> None:
     """Everything on one machine: servers, sandbox, worker, API, and a practice's day. Ctrl-C stops it."""
     from console.up import run
 
-    asyncio.run(run(load_settings(), _out()))
+    asyncio.run(run(load_settings(), out()))
 
 
 @app.command()
-@_ends_well
+@ends_well
 def worker() -> None:
     """Run one worker in the foreground, until SIGTERM."""
     from worker import main as run
@@ -105,7 +72,7 @@ def worker() -> None:
 
 
 @app.command()
-@_ends_well
+@ends_well
 def api() -> None:
     """Run the API in the foreground, until SIGTERM."""
     from api.__main__ import main as run
@@ -114,7 +81,7 @@ def api() -> None:
 
 
 @app.command()
-@_ends_well
+@ends_well
 def sandbox() -> None:
     """Run the simulated outside world in the foreground, where VIGIL_SANDBOX_URL says."""
     from console.children import sandbox_environment
@@ -132,7 +99,7 @@ def sandbox() -> None:
 
 
 @app.command()
-@_ends_well
+@ends_well
 def order(
     file: str,
     source: Annotated[str, typer.Option(help="Of a FHIR Bundle: the system that it comes from.")] = "fhir",
@@ -145,11 +112,11 @@ def order(
 
     with _api(url, token) as api:
         answer = post_order(api, file, source)
-    _print_json(answer) if as_json else typer.echo(order_text(answer))
+    print_json(answer) if as_json else typer.echo(order_text(answer))
 
 
 @app.command()
-@_ends_well
+@ends_well
 def worklist(
     turn: Annotated[str | None, typer.Option(help="vigil, staff, provider, patient, payer, facility, operator")] = None,
     payer: str | None = None,
@@ -168,14 +135,14 @@ def worklist(
     with _api(url, token) as api:
         items, answer = listed(api, turn=turn, payer=payer, owner=owner, urgency=urgency)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
-    out = _out(width)
-    out.print(worklist_view(items, datetime.now(UTC), zone_of(load_settings(), items), out.width))
+    terminal = out(width)
+    terminal.print(worklist_view(items, datetime.now(UTC), zone_of(load_settings(), items), terminal.width))
 
 
 @app.command()
-@_ends_well
+@ends_well
 def case(
     case_id: Annotated[str, typer.Argument(help="A case's id, its beginning, or the order's number.")],
     action: Annotated[str | None, typer.Argument(help="retract")] = None,
@@ -202,10 +169,10 @@ def case(
         folded, row, now = case_at(api, found, _instant(at))
     if as_json:
         said = {"view": row.model_dump(mode="json"), "facts": [one.model_dump(mode="json") for one in folded.facts]}
-        _print_json(said)
+        print_json(said)
         return
-    out = _out(width)
-    out.print(case_view(folded, row, now, out.width, every_fact=facts))
+    terminal = out(width)
+    terminal.print(case_view(folded, row, now, terminal.width, every_fact=facts))
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -220,45 +187,11 @@ def _instant(text: str | None) -> datetime | None:
     return found.astimezone(UTC)
 
 
-# --- messages ------------------------------------------------------------------------------------------------------
-
-
-@app.command()
-@_ends_well
-def read(
-    file: str,
-    rail: Rail = "pas",
-    status: Annotated[int | None, typer.Option(help="The HTTP status that it came with.", min=100, max=599)] = None,
-) -> None:
-    """Print as JSON what Vigil makes of a payer's answer. Nothing is recorded."""
-    from console.answers import read_file
-
-    _print_json(read_file(file, rail, status))
-
-
-@app.command()
-@_ends_well
-def preview(
-    file: Annotated[str, typer.Argument(metavar="ORDER", help="An order, in Vigil's JSON or as a FHIR Bundle.")],
-    rail: Rail = "pas",
-    practice: Annotated[str | None, typer.Option(help="By default the first of the practices file.")] = None,
-    source: Annotated[str, typer.Option(help="Of a FHIR Bundle: the system that it comes from.")] = "fhir",
-    message: Annotated[Literal["submit", "inquiry", "cancel"], typer.Option(help="Which one.")] = "submit",
-) -> None:
-    """Print the message that would be sent for an order. Nothing is sent."""
-    from console.preview import preview_file
-
-    made = preview_file(
-        load_settings(), file, rail=rail, practice_id=practice, message=message, source=source, now=datetime.now(UTC)
-    )
-    _print_json(made[0] if len(made) == 1 else made)
-
-
 # --- rules ---------------------------------------------------------------------------------------------------------
 
 
 @policy_app.command("check")
-@_ends_well
+@ends_well
 def policy_check(paths: Annotated[list[Path] | None, typer.Argument()] = None) -> None:
     """Say what is wrong or doubtful about policy files (by default all of VIGIL_POLICIES_DIR). Errors end with 1."""
     from console.policies import check_files
@@ -275,7 +208,7 @@ def policy_check(paths: Annotated[list[Path] | None, typer.Argument()] = None) -
 
 
 @policy_app.command("load")
-@_ends_well
+@ends_well
 def policy_load(
     paths: Annotated[list[Path] | None, typer.Argument()] = None,
     by: Annotated[str, typer.Option(help="Who releases them.")] = "operator",
@@ -295,7 +228,7 @@ def policy_load(
 
 
 @policy_app.command("explain")
-@_ends_well
+@ends_well
 def policy_explain(
     policy: Annotated[str, typer.Argument(metavar="FILE|PAYER")],
     code: Annotated[str, typer.Argument(help="The procedure code.")],
@@ -315,16 +248,16 @@ def policy_explain(
     line = LineKey(1, code.upper(), None, pos, tuple(diagnosis or ()), age, state)
     decided = explain(found, line, day)
     if as_json:
-        _print_json(decided.model_dump(mode="json", by_alias=True))
+        print_json(decided.model_dump(mode="json", by_alias=True))
     else:
-        _out().print(explanation(found, line, decided, day))
+        out().print(explanation(found, line, decided, day))
 
 
 # --- upkeep --------------------------------------------------------------------------------------------------------
 
 
 @app.command()
-@_ends_well
+@ends_well
 def migrate() -> None:
     """Bring the database's schema up to date. Safe to run again, and from several machines at once."""
     from runtime.embedded_postgres import database_url
@@ -335,7 +268,7 @@ def migrate() -> None:
 
 
 @app.command()
-@_ends_well
+@ends_well
 def rebuild(practice: Annotated[str | None, typer.Option(help="Only this practice.")] = None) -> None:
     """Make the read model anew from the archive of facts."""
     from console.upkeep import rebuild as run
@@ -349,7 +282,7 @@ def rebuild(practice: Annotated[str | None, typer.Option(help="Only this practic
 
 
 @token_app.command("issue")
-@_ends_well
+@ends_well
 def token_issue(
     practice: Annotated[str, typer.Option()],
     role: Annotated[str, typer.Option(help="intake, staff, supervisor, operator, codec")],
@@ -370,7 +303,7 @@ def token_issue(
 
 
 @keys_app.command("rotate")
-@_ends_well
+@ends_well
 def keys_rotate() -> None:
     """Add a key and make it the active one. Then back the file up, and restart workers before the API."""
     from runtime.keys import rotate
@@ -381,7 +314,7 @@ def keys_rotate() -> None:
 
 
 @keys_app.command("fingerprint")
-@_ends_well
+@ends_well
 def keys_fingerprint() -> None:
     """Show the ids of the keys and what VIGIL_HOME remembers of them. Nothing secret."""
     from console.upkeep import keys_fingerprint as listed
@@ -396,7 +329,7 @@ def keys_fingerprint() -> None:
 
 
 @keys_app.command("codec-path")
-@_ends_well
+@ends_well
 def keys_codec_path() -> None:
     """Print where on the API a Temporal Web UI without a token finds the codec. A secret: it opens what is sealed."""
     from runtime.codec import codec_path

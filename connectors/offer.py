@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from enum import StrEnum
 
-from connectors.errors import Busy, ConnectorError, Unreachable
+from connectors.errors import ConnectorError, Unreachable
 from domain.base import Frozen
 from domain.policy_rules import Ability
 
@@ -64,8 +64,7 @@ async def checked(check: Callable[[], Awaitable[Offer]], within: timedelta) -> C
         reachable, credentials, error = False, LetIn.UNKNOWN, "timeout"
     except ConnectorError as failed:
         error = failed.code
-        gone = isinstance(failed, Unreachable) and not isinstance(failed, Busy)
-        reachable = not gone or _SAID_SOMETHING.fullmatch(error) is not None
+        reachable = not isinstance(failed, Unreachable) or _SAID_SOMETHING.fullmatch(error) is not None
         credentials = LetIn.REFUSED if _NOT_LET_IN.fullmatch(error) else LetIn.UNKNOWN
     took = round((time.monotonic() - began) * 1000)
     return Checked(reachable=reachable, milliseconds=took, credentials=credentials, offer=offer, error=error)

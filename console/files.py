@@ -10,11 +10,16 @@ from console.errors import CommandFailed
 _LIMIT = 10 * 1024 * 1024
 
 
+class TooLarge(CommandFailed):
+    """A file is larger than 10 MB."""
+
+
 def read_bytes(file: str) -> bytes:
     """The content of a file, or of standard input for `-`.
 
     Raises:
-        CommandFailed: there is no such file, it cannot be read, or it is larger than 10 MB.
+        CommandFailed: there is no such file, or it cannot be read.
+        TooLarge: it is larger than 10 MB.
     """
     try:
         if file == "-":
@@ -25,7 +30,7 @@ def read_bytes(file: str) -> bytes:
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror or type(error).__name__}.") from None
     if len(content) > _LIMIT:
-        raise CommandFailed(f"{file} is larger than 10 MB.")
+        raise TooLarge(f"{file} is larger than 10 MB.")
     return content
 
 
@@ -33,7 +38,7 @@ def read_json(file: str) -> dict[str, Any]:
     """A file's JSON object. Raises `CommandFailed` where it is none."""
     try:
         found = json.loads(read_bytes(file))
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise CommandFailed(f"{file} is not JSON.") from None
     if not isinstance(found, dict):
         raise CommandFailed(f"{file} is not a JSON object.")

@@ -49,6 +49,20 @@ async def take(db: Database, practice: str, payer: str, now: datetime) -> Subscr
     return Subscribed(**dict(row)) if row is not None else None
 
 
+async def known(db: Database, practice: str, payer: str) -> Subscribed | None:
+    """What is known of a practice's subscription at a payer, without taking it. Raises `StoreAway`."""
+    async with db.connection() as connection:
+        row = await connection.fetchrow(
+            """
+            SELECT practice, payer, reference, last_event, heard_at, beats, missed_at FROM subscriptions
+            WHERE practice = $1 AND payer = $2
+            """,
+            practice,
+            payer,
+        )
+    return Subscribed(**dict(row)) if row is not None else None
+
+
 async def keep(db: Database, held: Subscribed, reference: str, now: datetime, every: timedelta) -> Subscribed:
     """The subscription stands, under this reference: look again after `every`, or soon where something was missed.
 

@@ -145,13 +145,6 @@ def test_the_guides_own_examples_are_read(shared: Path) -> None:
     assert json.loads(vigil("read", str(folder / "Bundle-ErrorResponseBundleExample.json")))["rejected"]
 
 
-@pytest.mark.parametrize("command", ["read", "preview"])
-@pytest.mark.parametrize("rail", ["x12", "gateway"])
-def test_other_rails_are_not_there_yet(tmp_path: Path, command: str, rail: str) -> None:
-    file = written(tmp_path, claim_response("A1"))
-    assert "not available in this release" in vigil(command, file, "--rail", rail, code=2)
-
-
 def test_a_file_that_is_not_there_is_a_sentence() -> None:
     assert vigil("read", "/nowhere/answer.json", code=1).strip() == (
         "/nowhere/answer.json cannot be read: No such file or directory."
@@ -203,7 +196,7 @@ def test_preview_names_missing_fields_and_no_values(tmp_path: Path) -> None:
 
 def test_the_released_policies_are_fine() -> None:
     said = vigil("policy", "check", str(ROOT / "policies"))
-    assert said.count(".yaml: fine") == 3
+    assert said.count(".yaml: fine") == len(list((ROOT / "policies").glob("*.yaml")))
 
 
 def test_a_wrong_policy_is_refused_with_where_and_what(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ async def check(client: GatewayClient, payer_code: str) -> Offer:
     known: list[str] = []
     for kind, word in _KINDS.items():
         answer = await client.configuration(payer_code, kind)
-        if answer.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+        if answer.status != HTTPStatus.OK:
             raise Refused(f"configurations:{answer.status}")
         if read_configuration(answer) is not None:
             known.append(f"{word} ({kind})")

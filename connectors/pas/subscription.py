@@ -71,6 +71,18 @@ async def ensure_subscription(client: PasClient, wanted: Json, reference: str | 
     return f"Subscription/{made['id']}"
 
 
+async def status_of(client: PasClient, reference: str) -> str | None:
+    """Return the payer's word for how a subscription stands; None where it has none by that reference.
+
+    Raises:
+        Busy, Unreachable: it cannot be looked at now.
+        Refused: the payer does not let this practice in.
+    """
+    answer = await client.read(reference)
+    found = _subscription(answer.body) if answer.status == HTTPStatus.OK else None
+    return token(found.get("status"), 20) if found is not None else None
+
+
 async def _held(client: PasClient, wanted: Json, reference: str | None) -> Json | None:
     if reference is not None:
         answer = await client.read(reference)
