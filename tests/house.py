@@ -27,6 +27,7 @@ from domain.case import Case, replay
 from domain.facts import Fact
 from domain.messages import NOTICE, REPORT, WORKFLOW, Opening, Report, Standing
 from domain.order import Appointment, Order
+from domain.policy import Policy
 from runtime.cases import facts_of
 from runtime.codec import for_practice
 from runtime.keys import KeyRing
@@ -42,6 +43,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)
 CHART = {"office_note": "11506-3", "imaging_report": "18748-4", "conservative_therapy": "11508-9"}
 """LOINC codes under which the chart has what payers want to see."""
+CARRIERS = {"northbridge", "relay", "neutral"}
+"""Who carries to payers in the sandbox, also where no released policy says so."""
 
 
 def daytime_zone(now: datetime) -> str:
@@ -50,13 +53,35 @@ def daytime_zone(now: datetime) -> str:
     return f"Etc/GMT{-offset:+d}" if offset else "Etc/GMT"
 
 
-@dataclass
-class Desk:
-    """One practice of the house, as a test sees it."""
+def example_practice(settings: Settings, name: str) -> Practice:
+    """A practice of that id, whose systems are the sandbox's; the settings get its secrets."""
+    example = load_practices(ROOT / "examples" / "practices.yaml", settings.resolve_url)["lakeside"]
+    systems = ("ehr", "messaging", "eligibility", *carriers())
+    settings.secrets_by_name.update({f"{name}.{system}": SecretStr(name) for system in systems})
+    settings.secrets_by_name[f"{name}.check_in"] = SecretStr("sandbox-secret")
+    return example.model_copy(
+        update={
+            "id": name,
+            "ehr": example.ehr.model_copy(update={"client_id": name}),
+            "messaging": example.messaging.model_copy(update={"client_id": name}),
+            "check_in": example.check_in.model_copy(update={"key_id": name}),
+            "eligibility": example.eligibility.model_copy(update={"key": f"{name}.eligibility"}),
+        }
+    )
 
-    house: "House"
+
+def carriers() -> set[str]:
+    """By what names the secrets of the ways to payers are kept: the payers' own, and of those who carry for them."""
+    held = [policy for policy in policies() if isinstance(policy, Policy)]
+    vias = {channel.via for policy in held for channel in policy.channels if channel.via}
+    return {policy.payer for policy in held} | vias | CARRIERS
+
+
+@dataclass
+class Office:
+    """One practice in the simulated world."""
+
     practice: Practice
-    client: Client
     control: httpx.AsyncClient
 
     async def plant(self, ordered: Order, documents: tuple[str, ...] = tuple(CHART)) -> Order:
@@ -93,6 +118,42 @@ class Desk:
         )
         return await self.plant(made, documents)
 
+    async def post(self, path: str, body: object) -> Any:
+        answer = await self.control.post(f"/control/practices/{self.practice.id}/{path}", json=body)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    async def fault(self, system: str, route: str, fault: str, times: int = 1, **more: object) -> None:
+        await self.post("faults", {"system": system, "route": route, "fault": fault, "times": times, **more})
+
+    async def effects(self) -> Any:
+        """What reached the outside, by effect."""
+        answer = await self.control.get(f"/control/practices/{self.practice.id}/received")
+        return answer.json()["effects"]
+
+    async def received(self, system: str) -> list[dict[str, Any]]:
+        """Every request that reached a system, in order."""
+        answer = await self.control.get(f"/control/practices/{self.practice.id}/received", params={"system": system})
+        return list(answer.json()["items"])
+
+    async def requests(self) -> list[dict[str, Any]]:
+        """What the payers hold, with what they say of it now."""
+        answer = await self.control.get(f"/control/practices/{self.practice.id}/requests")
+        return list(answer.json()["items"])
+
+    async def switch(self, **switches: object) -> None:
+        """Turn the sandbox's lasting switches."""
+        path = f"/control/practices/{self.practice.id}/settings"
+        (await self.control.patch(path, json=switches)).raise_for_status()
+
+
+class Desk(Office):
+    """One practice of the house, as a test sees it."""
+
+    def __init__(self, house: "House", practice: Practice, client: Client, control: httpx.AsyncClient) -> None:
+        super().__init__(practice, control)
+        self.house, self.client = house, client
+
     async def open(self, ordered: Order, *, wait: bool = True) -> "Live":
         """Open the order's case, as the door does, without skipping time by itself; wait until nothing is in flight."""
         fact = received(ordered, ordered.ordered_at).model_copy(update={"time_zone": self.practice.time_zone})
@@ -120,19 +181,6 @@ class Desk:
         path = f"appointments/{visit.id}/kept"
         answer = await nextgen._session.call("PUT", path, "appointments.kept", body={})
         assert answer.is_success
-
-    async def post(self, path: str, body: object) -> Any:
-        answer = await self.control.post(f"/control/practices/{self.practice.id}/{path}", json=body)
-        assert answer.is_success, answer.text
-        return answer.json() if answer.content else None
-
-    async def fault(self, system: str, route: str, fault: str, times: int = 1, **more: object) -> None:
-        await self.post("faults", {"system": system, "route": route, "fault": fault, "times": times, **more})
-
-    async def effects(self) -> Any:
-        """What reached the outside, by effect."""
-        answer = await self.control.get(f"/control/practices/{self.practice.id}/received")
-        return answer.json()["effects"]
 
 
 @dataclass
@@ -207,22 +255,9 @@ class House:
     async def desk(self, **changes: Any) -> AsyncIterator[Desk]:
         """A new practice, in whose place it is morning."""
         name = f"t{next(_numbers)}-{uuid.uuid4().hex[:8]}"
-        example = load_practices(ROOT / "examples" / "practices.yaml", self.settings.resolve_url)["lakeside"]
-        practice = example.model_copy(
-            update={
-                "id": name,
-                "time_zone": daytime_zone(datetime.now(UTC)),
-                "ehr": example.ehr.model_copy(update={"client_id": name}),
-                "messaging": example.messaging.model_copy(update={"client_id": name}),
-                "check_in": example.check_in.model_copy(update={"key_id": name}),
-                "eligibility": example.eligibility.model_copy(update={"key": f"{name}.eligibility"}),
-                **changes,
-            }
-        )
+        example = example_practice(self.settings, name)
+        practice = example.model_copy(update={"time_zone": daytime_zone(datetime.now(UTC)), **changes})
         self.parts.outside.practices[name] = practice  # type: ignore[index]
-        systems = ("ehr", "messaging", "eligibility", *(policy.payer for policy in self.parts.shelf.policies))
-        self.settings.secrets_by_name.update({f"{name}.{system}": SecretStr(name) for system in systems})
-        self.settings.secrets_by_name[f"{name}.check_in"] = SecretStr("sandbox-secret")
         async with httpx.AsyncClient(base_url=self.settings.sandbox_url, timeout=10) as control:
             yield Desk(self, practice, for_practice(self.env.client, name), control)
         await asyncio.sleep(0)
