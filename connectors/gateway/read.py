@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from connectors.codes import AUTHORIZES, INFORMATION_REQUIRED, OUTCOMES
-from connectors.gateway.words import ENDINGS, TRACE_NOTE
+from connectors.gateway.words import ENDINGS, PROCEDURE_FIELDS, REVIEW_FIELDS, TRACE_NOTE
 from connectors.ours import Ours
 from connectors.pas.fhir import Json, NotFhir, day, objects, parse, raw, text, token
 from domain.decision import (
@@ -185,7 +185,7 @@ class _Lines:
         """The decision about one procedure; what it does not say itself, the whole says. None where neither does."""
         code, outcome = self._status(procedure)
         if outcome is None:
-            code, outcome = self.code, self.outcome
+            code, outcome = self.code, self._inherited(procedure)
         if self.ending is not None:
             gone = self.ending is not Ending.CLOSED
             code, outcome = self.code, Outcome.CANCELLED if gone else Outcome.UNKNOWN
@@ -209,6 +209,17 @@ class _Lines:
             procedure=token(procedure.get("code"), 20) if number == 0 else None,
             reasons=tuple(dict.fromkeys([*reasons, *self._remarks(procedure)]))[:MAX_REASONS],
         )
+
+    def _inherited(self, procedure: Json) -> Outcome | None:
+        """What the whole says of a procedure that says nothing: nothing sure where a field of either is not known."""
+        permits = self.outcome in AUTHORIZES or self.outcome is Outcome.NOT_REQUIRED
+        given = self.review.get("procedures", [])
+        lost = not isinstance(given, list | dict) or (isinstance(given, list) and len(objects(given)) < len(given))
+        strange = bool(procedure.keys() - PROCEDURE_FIELDS) or bool(self.review.keys() - REVIEW_FIELDS)
+        if not permits or not (lost or strange):
+            return self.outcome
+        self.notes.append("It holds a field that Vigil does not know: what it says of the whole is no line's decision.")
+        return Outcome.UNKNOWN
 
     def _validity(self, procedure: Json) -> tuple[Any, Any]:
         for element in (procedure, self.review):

@@ -53,3 +53,29 @@ ENDINGS = MappingProxyType(
     }
 )
 """Status codes and texts, in capitals, by which a request has ended without a decision (confirm). They never approve."""
+
+_REVIEW = (
+    "additionalServiceTypes admissionSource admissionSourceCode admissionType admissionTypeCode "
+    "beginningSubluxationLevel beginningSubluxationLevelCode certificationEffectiveDate "
+    "certificationExpirationDate certificationIssueDate certificationNumber chiropracticTreatmentCount "
+    "controlNumber createdDate customerId deletable diagnoses endingSubluxationLevel endingSubluxationLevelCode "
+    "expirationDate fromDate homeHealthCertificationPeriodEndDate homeHealthCertificationPeriodStartDate "
+    "homeHealthStartDate id nursingHomeResidentialStatus nursingHomeResidentialStatusCode oxygenDailyUseCount "
+    "oxygenDeliverySystemType oxygenDeliverySystemTypeCode oxygenEquipmentType oxygenEquipmentTypeCode "
+    "oxygenFlowRate oxygenOrderText oxygenUsePeriodHourCount patient payer payerNotes placeOfService "
+    "placeOfServiceCode procedures providerNotes quantity quantityType quantityTypeCode referenceNumber "
+    "renderingProviders requestType requestTypeCode requestingProvider serviceLevel serviceLevelCode serviceType "
+    "serviceTypeCode shortFormIndicator spinalCondition spinalConditionCode spinalConditionDescription status "
+    "statusCode statusReasons subscriber supplementalInformation toDate traceNumbers transportDistance "
+    "transportLocations transportPurpose transportType transportTypeCode updatable updatableFields updatedDate "
+    "userId validationMessages "
+)
+REVIEW_FIELDS = frozenset(_REVIEW.split())
+_PROCEDURE = (
+    "certificationEffectiveDate certificationExpirationDate certificationIssueDate certificationNumber code "
+    "description fromDate modifier1 modifier2 modifier3 modifier4 modifierCode1 modifierCode2 modifierCode3 "
+    "modifierCode4 notes qualifier qualifierCode quantity quantityType quantityTypeCode revenueCode revenueValue "
+    "status statusCode statusReasons toDate traceNumbers value "
+)
+PROCEDURE_FIELDS = frozenset(_PROCEDURE.split())
+"""The fields of the model. Beside another one no decision is inherited from the whole: it may be a damaged one's."""

@@ -16,6 +16,19 @@ from domain.decision import LineDecision, Number, NumberType, Outcome, Reason
 MAX_REASONS = 8
 _TEXT = 500
 _LAST_SEQUENCE = 9999
+_RESPONSE = (
+    "resourceType id meta implicitRules language text contained extension modifierExtension identifier status type "
+    "subType use patient created insurer requestor request outcome disposition preAuthRef preAuthPeriod payeeType item "
+    "addItem adjudication total payment fundsReserve formCode form processNote communicationRequest insurance error"
+)
+_OF_RESPONSE = frozenset(_RESPONSE.split())
+_OF_ITEM = frozenset(
+    "id extension modifierExtension itemSequence noteNumber adjudication detail".split()  # noqa: SIM905 - read at a glance
+)
+_OF_ADJUDICATION = frozenset(
+    "id extension modifierExtension category reason amount value".split()  # noqa: SIM905 - read at a glance
+)
+"""Elements of FHIR R4's ClaimResponse. Beside another one no decision is inherited from the whole."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,11 @@ class Action:
     def number_type(self) -> NumberType:
         """What its number is good for: a certification only of what is authorized."""
         return NumberType.CERTIFICATION if self.outcome in AUTHORIZES else NumberType.ADMINISTRATIVE
+
+    @property
+    def permits(self) -> bool:
+        """Whether by it anything may be done."""
+        return self.outcome in AUTHORIZES or self.outcome is Outcome.NOT_REQUIRED
 
 
 @dataclass
@@ -54,12 +72,18 @@ def read_lines(response: Json, ours: Ours | None) -> Lines:
     lines.event = read_action(response, lines.notes)
     actions: dict[int, Action] = {}
     elements: dict[int, Json] = {}
+    doubtful = bool(_unknown(response, _OF_RESPONSE)) or not _is_list_of_objects(response.get("item", []))
     for item in objects(response.get("item")):
         sequence = whole(item.get("itemSequence"), 1, _LAST_SEQUENCE)
+        own = read_action(item, lines.notes)
+        if own is None and _is_strange(item):
+            own = _undecided(lines)
+        if sequence is None or (ours is not None and sequence not in ours.lines):
+            doubtful = doubtful or (own is not None and own != lines.event)
         if sequence is None:
             lines.notes.append("An item without a sequence number was left out.")
             continue
-        action = read_action(item, lines.notes) or lines.event
+        action = own or lines.event
         if action is None:
             lines.notes.append(f"The answer names line {sequence} without saying what was decided.")
         elif sequence in actions and actions[sequence].code != action.code:
@@ -67,11 +91,11 @@ def read_lines(response: Json, ours: Ours | None) -> Lines:
             actions[sequence] = Action(Outcome.UNKNOWN, _both(actions[sequence].code, action.code))
         else:
             actions[sequence], elements[sequence] = action, item
-    if ours is not None and lines.event is not None:
-        for number in sorted(set(ours.lines) - set(elements)):
-            actions.setdefault(number, lines.event)
-    elif lines.event is not None and not actions:
-        actions[0] = lines.event
+    if lines.event is not None:
+        of_all = _undecided(lines) if doubtful and lines.event.permits else lines.event
+        unnamed = sorted(set(ours.lines) - set(elements)) if ours is not None else [] if actions else [0]
+        for number in unnamed:
+            actions.setdefault(number, of_all)
     remarks = _Remarks(response)
     for sequence, action in actions.items():
         if ours is not None and sequence in ours.taken_back and action.outcome is Outcome.CANCELLED:
@@ -85,6 +109,28 @@ def read_lines(response: Json, ours: Ours | None) -> Lines:
             lines.found[sequence] = decided
     _add_items(lines, response, ours)
     return lines
+
+
+def _undecided(lines: Lines) -> Action:
+    """What is known of a line where a decision may stand that cannot be read: not even that the whole's is its own."""
+    lines.notes.append("The answer holds what Vigil does not know: what it says of the whole is no line's decision.")
+    return Action(Outcome.UNKNOWN, lines.event.code if lines.event is not None else None)
+
+
+def _unknown(element: Json, known: frozenset[str]) -> set[str]:
+    return {name for name in element if name not in known and not name.startswith("_")}
+
+
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and all(isinstance(one, dict) for one in value))
+
+
+def _is_strange(item: Json) -> bool:
+    """Whether an item without a decision may hold one that is damaged, or made in another way."""
+    given = item.get("adjudication", [])
+    if _unknown(item, _OF_ITEM) or not _is_list_of_objects(given):
+        return True
+    return any(_unknown(one, _OF_ADJUDICATION) or "extension" in one for one in objects(given))
 
 
 def read_action(element: Json, notes: list[str]) -> Action | None:

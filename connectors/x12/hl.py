@@ -63,7 +63,7 @@ class Levels:
 def read_levels(segments: Sequence[Segment], parents: Mapping[str, frozenset[str]]) -> Levels:
     """Read and check the levels. `parents` says under which level codes each may stand; "" stands for none."""
     starts = [place for place, one in enumerate(segments) if one.id == "HL"]
-    ends = [*starts[1:], len(segments)]
+    ends = [*starts[1:], len(segments)] if starts else []
     ids = [segments[start].get(1) for start in starts]
     wanted = [segments[start].get(2) for start in starts]
     problems: list[Problem] = []

@@ -172,6 +172,9 @@ def _add(lines: Lines, line: LineDecision) -> None:
 def _add_unnamed(lines: Lines, whole: Action, services: Sequence[Statement], mine: Ours | None) -> None:
     """Lines that the answer does not name have the event's decision, unless another decision may be meant for them."""
     doubtful = any(line.decision is not whole.outcome for line in lines.extra) or lines.contradicts
+    # A level that is damaged at its head gives what it holds to the one before it.
+    doubtful = doubtful or any(one.is_strange for one in (lines.event, *services))
+    doubtful = doubtful or any(len(one.echoes) > 1 for one in services)
     unnamed = [number for number in mine.lines if number not in lines.found] if mine is not None else []
     if mine is None and not services:
         unnamed = [0]
