@@ -21,7 +21,7 @@ from connectors.gateway import write as gateway
 from connectors.gateway.read import read_answers as read_gateway
 from connectors.packet import make_packet
 from connectors.packet_sheets import Cover
-from connectors.paper import Grid, Rows
+from connectors.paper import Grid, Rows, sheet_pdf
 from connectors.pas import write as pas
 from connectors.pas.identity import ours
 from connectors.pas.read import read_answers as read_pas
@@ -202,7 +202,6 @@ def of_gateway(asked: Request) -> Places:
 def of_people(asked: Request) -> Places:
     """The rows of the form and the cover, and what a person types, by our own words for a portal's fields."""
     found: Places = Counter()
-    written = packet_sheets.sheet_pdf
 
     def seen(title: str, blocks: list[Any]) -> bytes:
         for block in blocks:
@@ -211,7 +210,7 @@ def of_people(asked: Request) -> Places:
             if isinstance(block, Grid):
                 cells = [zip(block.head, row, strict=True) for row in block.rows]
                 found.update((f"{block.heading}: {label}", said) for row in cells for label, said in row)
-        return written(title, blocks)
+        return sheet_pdf(title, blocks)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packet_sheets, "sheet_pdf", seen)
@@ -325,7 +324,7 @@ def changed(asked: Request, path: tuple[str | int, ...], field: str, value: Any)
     if field == "lines" and not path:
         return put(fresh, ("order", "lines"), (line, line.model_copy(update={"number": 3})))  # type: ignore[no-any-return]
     fresh = put(fresh, ("lines",), (line.number,))
-    return put(fresh, ("rank",), value) if field == "rank" else fresh  # type: ignore[no-any-return]
+    return put(fresh, ("rank",), value) if field == "rank" else fresh
 
 
 @pytest.fixture(scope="module")
