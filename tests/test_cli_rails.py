@@ -1,8 +1,10 @@
 """`vigil read`, `vigil preview` and `vigil rail check` for every rail, through the command line."""
 
+import asyncio
 import json
 import re
 import uuid
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from typer.testing import CliRunner, Result
 from cli import app
 from connectors.x12 import envelope
 from connectors.x12.attachment import read_attachments
+from store import channels, subscriptions
+from store.database import Database
+from store.migrate import migrate
 from tests.builders import order
 from tests.x12_answers import ALL
 
@@ -513,3 +518,27 @@ def test_people_alone_need_nothing_of_ours(practice: str, machine: Path) -> None
     assert found["ok"]
     assert not any(way["automatic"] for way in found["channels"])
     assert "has no policy of nobody" in run("rail", "check", "nobody", code=1).stderr
+
+
+async def test_breakers_and_subscriptions_are_shown_as_postgresql_has_them(
+    practice: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(postgres_url)
+    monkeypatch.setenv("VIGIL_DATABASE_URL", postgres_url)
+    before = await asyncio.to_thread(checked)
+    assert (before["x12"]["breaker"], before["gateway"]["breaker"]) == ("closed", "none")
+    assert before["pas"]["subscription"].startswith("none: VIGIL_PUBLIC_URL")
+    now = datetime.now(UTC)
+    db = Database(postgres_url)
+    broken = {"error": "timeout", "now": now, "after": 1, "open_for": timedelta(minutes=10)}
+    await channels.failed(db, practice, "meridian-ppo", "x12", **broken)
+    held = await subscriptions.take(db, practice, "meridian-ppo", now)
+    assert held is not None
+    await subscriptions.keep(db, held, "Subscription/gone", now, timedelta(hours=1))
+    await db.close()
+    after = await asyncio.to_thread(checked)
+    assert re.fullmatch(r"open until .* UTC \(1 failures, timeout\)", after["x12"]["breaker"])
+    assert (
+        after["x12"]["problem"] is None
+    )  # a look goes past the breaker: it is how an operator sees that it works again
+    assert after["pas"]["subscription"].startswith("gone at the payer")
