@@ -27,8 +27,12 @@ SOURCE = "nextgen"
 _NAMESPACE = uuid.UUID("2d5b1f0e-8a35-5c0b-9d7e-3f0a6c41b7d2")
 _SATURDAY = 5
 
-ORDERING = Provider(npi="1999000023", family_name="Fictitious", given_name="Imogen", phone="+12175550108")
-RENDERING = Provider(npi="1999000031", family_name="Imaginary", given_name="Ansel", phone="+12175550107")
+ORDERING = Provider(
+    npi="1999000023", family_name="Fictitious", given_name="Imogen", taxonomy="207X00000X", phone="+12175550108"
+)
+RENDERING = Provider(
+    npi="1999000031", family_name="Imaginary", given_name="Ansel", taxonomy="2084N0400X", phone="+12175550107"
+)
 IMAGING = Facility(
     npi="1999000049",
     name="Prairie Example Imaging",
@@ -87,6 +91,7 @@ class Row:
 
 
 _MERIDIAN, _SUMMIT, _KEYSTONE = "meridian-ppo", "summit-ma", "keystone-sf"
+_HARBOR, _BLUESTEM, _CEDAR = "harbor-hmo", "bluestem-mco", "cedar-ppo"
 
 DAY: tuple[Row, ...] = (
     # Story A: approved at once.
@@ -131,6 +136,23 @@ DAY: tuple[Row, ...] = (
     Row("100", _MERIDIAN, (CT_HEAD,), 14, only_in_ehr=True),
     Row("200", _MERIDIAN, (EMG,), 17, only_in_ehr=True),
     Row("100", _SUMMIT, (CT_KNEE,), 21, only_in_ehr=True),
+    # X12 in real time: approved, pended, rejected by a 999; the plan's referral before a consult.
+    Row("100", _HARBOR, (CT_LUMBAR,), 13),
+    Row("200", _HARBOR, (EMG, NERVES), 16),
+    Row("820", _HARBOR, (CT_KNEE,), 18),
+    Row("100", _HARBOR, (CONSULT,), 20),
+    # The clearinghouse lets it not through: by the gateway after a quarter of an hour.
+    Row("823", _HARBOR, (CT_HEAD,), 2, Urgency.STAT),
+    # X12 in batches: a receipt now, the answer in the afternoon: approved, pended, asked for more.
+    Row("100", _BLUESTEM, (EMG,), 15),
+    Row("200", _BLUESTEM, (CT_LUMBAR,), 17),
+    Row("204", _BLUESTEM, (BONE_SCAN,), 19),
+    # No batch gets through either: faxed by Vigil after a quarter of an hour.
+    Row("823", _BLUESTEM, (CT_HEAD,), 2, Urgency.STAT),
+    # The payer speaks first: needs nothing, wants its form filled in, says that a number covers it already.
+    Row("910", _CEDAR, (CT_LUMBAR,), 12),
+    Row("911", _CEDAR, (CT_KNEE,), 14),
+    Row("912", _CEDAR, (BONE_SCAN,), 17),
 )
 
 
