@@ -6,6 +6,7 @@ from typing import Any, Literal
 from temporalio import activity
 
 from activities.outside import DocumentStore
+from connectors.codes import DUPLICATE
 from connectors.errors import ConnectorError
 from connectors.ours import Ours
 from connectors.raw import RawAnswer
@@ -61,6 +62,9 @@ class Told:
             return await self.rejected(decision, answer)
         if decision.ending is not None:
             return await self.ended(decision.ending, decision, answer)
+        if any(_is_refused_copy(line) for line in decision.lines):
+            why = "The payer says that it has this request already: it refused a copy, and decided nothing by that."
+            return await self.not_understood(why, answer)
         raw = await self._keep(answer)
         received = DecisionReceived(
             **self._common("decision"),
@@ -204,6 +208,11 @@ class Told:
             "source_id": source,
             "track": self._action.track,
         }
+
+
+def _is_refused_copy(line: LineDecision) -> bool:
+    """Whether a line was refused because the payer has it already, which is no denial of the service."""
+    return line.decision is Outcome.DENIED and any(reason.code == DUPLICATE for reason in line.reasons)
 
 
 def _why(decision: Decision) -> str:

@@ -29,6 +29,8 @@ AUTHORIZES = frozenset({Outcome.APPROVED, Outcome.PARTLY_APPROVED, Outcome.MODIF
 
 INFORMATION_REQUIRED = "0U"
 """X12 886: the payer wants to see more."""
+DUPLICATE = "0Q"
+"""X12 886: the payer has the request already. It refuses the copy, and says nothing of the service."""
 QUESTIONNAIRE = "102089-0"
 """LOINC: not a document but a DTR questionnaire is asked for; its context is the line's trace number (PAS 2.2.1)."""
 
