@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -99,19 +99,15 @@ class Block:
         self.parts.outside.practices[name] = practice  # type: ignore[index]
         return Office(practice, self.control)
 
-    async def open(self, policy: Policy, scenario: str = "100", **what: Any) -> "Driver":
-        """A new practice's case at that payer, before its first turn."""
-        office = self.office()
-        number = f"ORD-{uuid.uuid4().hex[:8]}"
-        wanted = {
-            "practice": office.practice.id,
-            "number": number,
-            "documents": (),
-            "payer": policy.payer,
-            "ordering": ORDERING,
-            **what,
-        }
+    async def open(
+        self, policy: Policy, scenario: str = "100", *, office: Office | None = None, **what: Any
+    ) -> "Driver":
+        """A case at that payer, before its first turn; of a new practice, unless one is given."""
+        office = office or self.office()
         await office.switch(delivery_lag_seconds=0, fax_seconds=0)
+        number = f"ORD-{uuid.uuid4().hex[:8]}"
+        head = {"practice": office.practice.id, "number": number, "payer": policy.payer, "ordering": ORDERING}
+        wanted: dict[str, Any] = {**head, "documents": (), **what}
         return Driver(self, office, policy, await office.plant(order(scenario, **wanted), tuple(CHART)))
 
 
@@ -245,6 +241,8 @@ class Driver:
     async def forward(self, span: timedelta = timedelta(), *, to: datetime | None = None) -> None:
         """Let time pass, waking whenever the plan says; people do nothing meanwhile."""
         end = to or self.now + span
+        if self.keeping.plan is None:
+            await self.settle()
         for _ in range(MOST_STEPS):
             wake = self.plan.wake_at
             self.now = max(self.now, min(wake, end)) if wake else end
@@ -312,3 +310,19 @@ class Driver:
     def told(self, kind: str) -> list[Any]:
         """The facts of a kind."""
         return [fact for fact in self.case.facts if fact.kind == kind]
+
+
+async def together(drivers: Sequence[Driver], done: Callable[[], bool], *, until: datetime) -> None:
+    """Let time pass for cases of one practice alike, so that none sees the outside of another's tomorrow."""
+    for driver in drivers:
+        await driver.settle()
+    for _ in range(MOST_STEPS):
+        if done():
+            return
+        wakes = [wake for driver in drivers if (wake := driver.plan.wake_at) is not None and wake <= until]
+        assert wakes, [driver.plan.why for driver in drivers]
+        moment = min(wakes)
+        for driver in drivers:
+            await driver.forward(to=moment)
+    msg = f"it never came to that: {[driver.plan.why for driver in drivers]}"
+    raise AssertionError(msg)
