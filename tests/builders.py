@@ -325,8 +325,8 @@ class Hands:
         """The action of a kind that was just begun ends with facts."""
         self.keeping.end(self._of(kind), facts, self.now)
 
-    def fail(self, kind: str, failure: Failure) -> None:
-        self.keeping.fail(self._of(kind), failure, "TEST", self.now)
+    def fail(self, kind: str, failure: Failure, error: str = "TEST") -> None:
+        self.keeping.fail(self._of(kind), failure, error, self.now)
 
     def _of(self, kind: str) -> Action:
         return next(action for action in self.begun if action.kind == kind)

@@ -36,9 +36,11 @@ from domain.facts import (
     read_fact,
     write_fact,
 )
+from domain.keeping import Keeping
 from domain.plan import Plan, Settled, plan, settle
-from tests.builders import CASE_ID, ROOT
-from tests.world import EVENTS, SECRET, Step, World, begin_world, calm, live
+from domain.track import Try
+from tests.builders import CASE_ID, MONDAY, ROOT, case_of, order
+from tests.world import EVENTS, SECRET, Step, World, begin_world, calm, live, right_facts
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 settings.register_profile(
@@ -97,19 +99,22 @@ def no_key_twice(world: World) -> None:
 
 
 def never_sent_twice(world: World) -> None:
-    """After an attempt was sent, or may have been, nobody sends it again: only what surely was not sent is."""
+    """After an attempt was sent, or may have been, nobody sends it again, on whatever rail: only what surely was not sent is."""
     for tries in _sent(world.case).values():
         for one in tries[:-1]:
-            assert one is Failure.EXHAUSTED, tries
+            assert one in {Failure.EXHAUSTED, Failure.REFUSED}, tries
 
 
 def _sent(case: Case) -> dict[tuple[str, str], list[Failure | None]]:
-    found: dict[tuple[str, str], list[Failure | None]] = {}
+    found: dict[tuple[str, str], list[Try]] = {}
     for cause, tries in case.actions.items():
         if cause.startswith("submit/"):
             _, track, attempt, _ = cause.split("/")
-            found.setdefault((track, attempt), []).extend(t.ended.failure if t.ended else None for t in tries)
-    return found
+            found.setdefault((track, attempt), []).extend(tries)
+    return {
+        key: [t.ended.failure if t.ended else None for t in sorted(tries, key=lambda one: one.begun.n)]
+        for key, tries in found.items()
+    }
 
 
 def a_try_rests(world: World) -> None:
@@ -218,6 +223,45 @@ def test_whatever_happened_a_case_comes_to_its_end_when_everybody_does_their_job
     assert world.case.closed is not None
     assert not world.case.open_tasks
     assert not world.case.in_flight
+
+
+def abandoned(seed: int, check: Any) -> World:
+    """A world in which channels were tried in vain, one after the other, until one took the request."""
+    chance = random.Random(seed)
+    payer, urgency = chance.choice(("meridian-ppo", "harbor-hmo")), chance.choice(("urgent", "stat"))
+    world = World(Keeping(case_of(order(payer=payer, urgency=urgency))), MONDAY, check=check)
+    world.turn()
+    in_vain = chance.choice((1, 1, 2))
+    for _ in range(20):
+        world.now += timedelta(seconds=30)
+        for action in list(world.flying.values()):
+            if action.kind == "submit_request" and in_vain:
+                in_vain -= 1
+                world.fail(action, Failure.EXHAUSTED, "breaker_open")
+            else:
+                outcome = chance.choice((Outcome.PENDED, Outcome.PENDED, Outcome.APPROVED, Outcome.DENIED))
+                world.end(action, right_facts(world, action, outcome))
+        world.turn()
+        if any(track.attempt.reached_payer for track in world.case.tracks.values()):
+            break
+    return world
+
+
+@settings(max_examples=300 if LONG else 30)
+@given(seeds, st.lists(st.tuples(st.sampled_from(["end", "late", "late", "wake", "repeat", "person works"]), seeds)))
+def test_whatever_rails_fail_and_answer_late_one_request_is_kept(seed: int, story: list[Step]) -> None:
+    """Channels fail, are given up, answer after all, say it twice: in the end the payer has no attempt twice."""
+
+    def check(world: World) -> None:
+        for law in EVERY_TURN:
+            law(world)
+
+    world = abandoned(seed, check)
+    live(world, [("late", seed), *story])
+    calm(world)
+    for track in world.case.tracks.values():
+        left = track.attempt.copies
+        assert all(track.attempt.are_one(rail, left[0]) for rail in left), left
 
 
 @given(seeds, steps)

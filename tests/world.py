@@ -158,9 +158,9 @@ class World:
         self.told.extend(facts)
         self.keeping.end(action, facts, self.now)
 
-    def fail(self, action: Action, failure: Failure) -> None:
+    def fail(self, action: Action, failure: Failure, error: str = "TEST") -> None:
         del self.flying[action.key]
-        self.keeping.fail(action, failure, "TEST", self.now)
+        self.keeping.fail(action, failure, error, self.now)
 
     def restart(self) -> None:
         """The worker is gone, and another goes on from the facts alone; what was in flight is not known any more."""
@@ -338,7 +338,7 @@ def good_forms(world: World, task: Any) -> Iterator[dict[str, Any]]:
         "still_pending": {"reference": "CALL-3"},
         "information_asked": {"what": ["The operative note"], "reference": "CALL-4"},
         "not_there": {"representative": "Dana"},
-        "channel_trouble": {"state": "working", "rail": "portal"},
+        "channel_trouble": {"state": "working", "rail": opened.rail if opened.rail in {"portal", "fax"} else "phone"},
         "time_extended": {"until": (world.now + timedelta(days=14)).isoformat(), "reference": "LETTER-1"},
     }
     taken = {name.value for name in forms_of(opened)}
@@ -432,7 +432,7 @@ def _end_one(world: World, rng: random.Random) -> None:
         case "wrong":
             world.end(action, [_claimed(world, rng)])
         case failure:
-            world.fail(action, Failure(failure))
+            world.fail(action, Failure(failure), rng.choice(("TEST", "breaker_open", "token:401", "policy:no_channel")))
 
 
 def _claimed(world: World, rng: random.Random) -> Fact:
@@ -487,6 +487,18 @@ def _claimed(world: World, rng: random.Random) -> Fact:
 
 def _system(world: World, rng: random.Random) -> None:
     world.report(_claimed(world, rng))
+
+
+def _late(world: World, rng: random.Random) -> None:
+    """A rail on which the request was tried, and given up, answers after all; or the same is told again."""
+    for track in world.case.tracks.values():
+        for rail in sorted(track.attempt.tried):
+            if not track.attempt.reached_payer or rng.random() < 0.3:
+                continue
+            outcome = rng.choice((Outcome.APPROVED, Outcome.PENDED, Outcome.DENIED, Outcome.CANCELLED))
+            decision = _decision(world, track.lines_required or (1,), lambda _, outcome=outcome: outcome)
+            about = {"attempt": track.attempt.number, "rail": rail, "via": "notification"}
+            world.report(DecisionReceived(**world.head(track=track.key), **about, decision=decision))
 
 
 def _strange(world: World, rng: random.Random) -> None:
@@ -616,6 +628,7 @@ EVENTS: dict[str, Callable[[World, random.Random], None]] = {
     "wake": _wake,
     "wait": _wait,
     "system": _system,
+    "late": _late,
     "person works": _person_works,
     "person claims": _person_claims,
     "person says": _person_says,

@@ -3,11 +3,14 @@
 import re
 from datetime import datetime
 
+from domain.attempt import DIFFERING
 from domain.base import Stage, Turn
 from domain.case import Case
-from domain.facts import TaskKind
+from domain.decision import Outcome
+from domain.facts import DecisionReceived, NewAttemptOrdered, TaskKind
 from domain.policy_rules import WorkKind
 from domain.rules.asking import Asks, Person, allow
+from domain.track import Track
 
 
 def stewardship(case: Case, now: datetime) -> Asks:
@@ -26,6 +29,7 @@ def stewardship(case: Case, now: datetime) -> Asks:
         )
     for key in sorted(case.tracks):
         track = case.tracks[key]
+        yield from _late_approvals(case, now, track)
         if track.changed and track.attempt.reached_payer and track.attempt.ended is None:
             yield Person(
                 key=f"review_change/{key}/{track.changed}",
@@ -37,6 +41,40 @@ def stewardship(case: Case, now: datetime) -> Asks:
                 track=key,
                 cause=track.changed,
             )
+
+
+def _late_approvals(case: Case, now: datetime, track: Track) -> Asks:
+    """An attempt that was approved after it was given up for the next one: a person says which of them counts."""
+    ordered = {f.attempt: f.n for f in case.facts if isinstance(f, NewAttemptOrdered) and f.track == track.key}
+    for number, attempt in sorted(track.attempts.items()):
+        if number >= track.allowed or track.is_replaced(number) or attempt.ended is not None:
+            continue
+        since = ordered.get(number + 1, case.n)
+        good = [a for a in attempt.decided_by.values() if a.n > since and _approves(a)]
+        if good:
+            answer = max(good, key=lambda a: a.n)
+            yield Person(
+                key=f"late_approval/{track.key}/{answer.ref}",
+                kind=TaskKind.REVIEW,
+                stage=Stage.DECISION,
+                turn=Turn.STAFF,
+                title="An earlier request was approved after it had been given up. Say which one counts; take the other back.",
+                checklist=(
+                    f"Request {number} was approved late; request {track.allowed} is the one that counts now.",
+                    "Ask the payer to keep one. Record its decision, and the reference of the one taken back.",
+                ),
+                time=allow(case, now, case.policies.get(track.requirement.payer), WorkKind.REVIEW),
+                track=track.key,
+                attempt=number,
+                rail=answer.rail,
+                cause=answer.ref,
+                raw=answer.raw,
+                again=None,
+            )
+
+
+def _approves(answer: DecisionReceived) -> bool:
+    return any(line.decision is Outcome.APPROVED or line.decision in DIFFERING for line in answer.decision.lines)
 
 
 def _named(kind: str) -> str:
