@@ -1,6 +1,7 @@
 """A payer that no code has heard of needs one file: from an order to its decision over the rails that are there.
 
-The channels are the ones that `docs/rails.md` shows; behind the clearinghouse and the gateway an existing payer answers.
+The file is the one that `docs/policies.md` shows, its channels those of `docs/rails.md`; behind the clearinghouse and the
+gateway an existing payer answers.
 """
 
 import re
@@ -20,66 +21,16 @@ from tests.builders import MONDAY
 from tests.driver import Block, Driver, block
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 PAYER = "juniper-health"
-RULES = """
-schema_version: 1
-payer: juniper-health
-name: Juniper Health
-line_of_business: commercial
-time_zone: America/Chicago
-verify_every: 180 days
-sources:
-  manual: &manual
-    source: "Juniper provider manual (synthetic), chapter 1"
-    verified_on: 2026-10-01
-    effective: {from: 2026-01-01}
-identifiers: {eligibility_payer_id: "JUNIP"}
-contacts: {<<: *manual, id: juniper-contacts, provider_services: "800-555-0190", hours: "Weekdays, 8 to 17 Central"}
-calendars:
-  office: {kind: business_days}
-  decisions: {kind: calendar_days}
-categories:
-  ct: {label: CT, codes: ["72125-72133"]}
-requirements:
-  - {<<: *manual, id: juniper-ct, match: {categories: [ct]}, authorization: required, documents: [{kind: office_note}]}
-decision_clocks:
-  - {<<: *manual, id: juniper-routine, urgency: routine, span: 15 days, calendar: decisions}
-  - {<<: *manual, id: juniper-urgent, urgency: urgent, span: 72 hours, calendar: decisions}
-  - {<<: *manual, id: juniper-stat, urgency: stat, span: 24 hours, calendar: decisions}
-follow_up:
-  - {<<: *manual, id: juniper-ask-routine, urgency: routine, first: 2 business days, every: 2 business days,
-     max_silence: 8 business days, calendar: office}
-  - {<<: *manual, id: juniper-ask-urgent, urgency: urgent, first: 8 hours, every: 8 hours, max_silence: 2 days, calendar: office}
-  - {<<: *manual, id: juniper-ask-stat, urgency: stat, first: 2 hours, every: 2 hours, max_silence: 8 hours, calendar: office}
-receipts:
-  - {<<: *manual, id: juniper-receipt, rail: x12, within: 15 minutes, calendar: office, proof: acknowledgment}
-  - {<<: *manual, id: juniper-receipt-gateway, rail: gateway, within: 15 minutes, calendar: office, proof: http_id}
-tasks:
-  - {<<: *manual, id: juniper-submission, task: submission, calendar: office, lease_minutes: 30,
-     due: &due {routine: 1 business day, urgent: 2 hours, stat: 30 minutes}}
-  - {<<: *manual, id: juniper-call, task: call, calendar: office, lease_minutes: 45, due: *due}
-  - {<<: *manual, id: juniper-review, task: review, calendar: office, lease_minutes: 30, due: *due}
-  - {<<: *manual, id: juniper-documents, task: documents, calendar: office, lease_minutes: 60, due: *due}
-  - {<<: *manual, id: juniper-letter, task: letter, calendar: office, lease_minutes: 30, due: *due}
-visits: [{<<: *manual, id: juniper-visit, watch_from: 14 days, notify_patient: 2 business days, calendar: office}]
-patient_messages:
-  - {<<: *manual, id: juniper-messages, events: [approved, denied], quiet_from: "20:00", quiet_until: "08:00"}
-appeals:
-  - {<<: *manual, id: juniper-appeal, kind: appeal, window: 180 days, anchor: notice, calendar: decisions,
-     decided_within: 30 days, channel: phone}
-provisional: [{<<: *manual, id: juniper-provisional, confirm_within: 2 business days, calendar: office}]
-eligibility: [{<<: *manual, id: juniper-eligibility, before_visit: 3 business days, calendar: office}]
-numbers:
-  - {<<: *manual, id: juniper-numbers, certification: "[A-Z]{3}[0-9]{6,12}", pend_reference: "PND-?[0-9A-Z-]{4,20}",
-     certification_examples: ["MPA204418830"], pend_reference_examples: ["PND-204418"]}
-"""
 
 
 def the_file() -> str:
-    """The payer's file, with the channels of the page."""
-    page = (ROOT / "docs" / "rails.md").read_text()
-    (channels,) = re.findall(r"```yaml\n(channels:\n.*?)```", page, re.DOTALL)
-    return f"{RULES}{channels}"
+    """The payer's file: the example of one page with the channels of the other."""
+    (channels,) = re.findall(r"```yaml\n(channels:\n.*?)```", (DOCS / "rails.md").read_text(), re.DOTALL)
+    (whole,) = re.findall(r"```yaml\n(schema_version.*?)```", (DOCS / "policies.md").read_text(), re.DOTALL)
+    before, _, others = whole.partition("channels:\n")
+    return f"{before}{channels}\nrequirements:{others.partition('requirements:')[2]}"
 
 
 def the_policy(*rails: Rail) -> Policy:
