@@ -23,9 +23,9 @@ from domain.track import Track
 BREAKER_OPEN = "breaker_open"
 """The error of an action that was not sent because its channel is out of order for everybody."""
 _CHANNELS_FAULT = re.compile(
-    r"policy:.*|rail_unknown.*|practice_unknown|not_granted:.*|token:.*|[a-z_.]+:40[13]|([A-Z][a-z]+)+"
+    r"policy:.*|rail_unknown.*|practice_unknown|not_granted:.*|token:.*|[a-z_.]+:40[134]|([A-Z][a-z]+)+"
 )
-"""Refusals that are not the request's: no such rail or way in, no credentials, a wrong setting."""
+"""Refusals that are not the request's: no such rail or way in, no credentials, a wrong setting or address."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,13 @@ def automatic(policy: PolicySlice | None, rail: str | None, ability: Ability) ->
     """The channel of a rail where Vigil can do that by itself; None where a person has to."""
     channel = channel_of(policy, rail)
     return channel if channel is not None and channel.is_automatic and ability in channel.can else None
+
+
+def looked_for_by(policy: PolicySlice | None, rail: str) -> Channel | None:
+    """The channel by which Vigil can look whether a request arrived: it asks the payer, or who carried the paper."""
+    channel = channel_of(policy, rail)
+    carried = channel is not None and channel.is_automatic and channel.rail in {Rail.FAX, Rail.DIRECT}
+    return channel if carried else automatic(policy, rail, Ability.INQUIRE)
 
 
 def down_until(now: datetime, channel: Channel, policy: PolicySlice) -> datetime | None:

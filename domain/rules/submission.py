@@ -12,7 +12,7 @@ from domain.case import Case, replay
 from domain.clocks import ClockKind, start
 from domain.facts import Failure, TaskKind
 from domain.policy import PolicySlice
-from domain.policy_rules import Ability, Channel, Rail, WorkKind
+from domain.policy_rules import Channel, Rail, WorkKind
 from domain.request import Request
 from domain.rules.asking import (
     Asks,
@@ -29,8 +29,8 @@ from domain.rules.asking import (
     short,
 )
 from domain.rules.channels import (
-    automatic,
     down_until,
+    looked_for_by,
     refusals,
     rests_of,
     sending,
@@ -235,7 +235,7 @@ def search(
     if policy is None and awaits_rules(case, now, track.requirement.payer):
         return
     yield from _proof_due(track, policy, lost)
-    channel = automatic(policy, lost.rail, Ability.INQUIRE)
+    channel = looked_for_by(policy, lost.rail)
     for turn, after in enumerate(channel.search_after if channel else (), start=1):
         cause = f"search/{track.key}/{attempt.number}/{turn}"
         if policy is None or channel is None or effort(case, now, cause, rests_of(case, channel)).failed:
