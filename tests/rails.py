@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.facts import TaskKind, TaskOpened
 from domain.policy import Policy
-from domain.policy_rules import Ability, Channel, Rail
+from domain.policy_rules import Channel, Rail
 from domain.results import ResultName
 from domain.work import forms_of
 from tests.builders import policy
@@ -169,6 +169,3 @@ def _trace(task: TaskOpened) -> str:
     """Our trace number, as the task tells people to put it on the request."""
     step = next(step for step in task.checklist if step.startswith("Put our trace number on it: "))
     return step.rpartition(" ")[2]
-
-
-__all__ = ["WAYS", "Ability", "Book", "Clerk", "Way", "changed", "information", "only"]

@@ -26,7 +26,7 @@ from store import channels
 from tests.builders import MONDAY, answered, policy
 from tests.driver import ORDERING, Block, Driver, block, together
 from tests.house import Desk, House
-from tests.rails import Book, Clerk, only
+from tests.rails import Book, Clerk, changed, only
 
 DAY = timedelta(days=1)
 
@@ -92,6 +92,22 @@ async def test_a_clearinghouse_is_down_for_a_day(shared: Block) -> None:
     assert await channels.out_of_order(shared.parts.database, office.practice.id) == []
 
 
+async def test_a_fax_that_is_long_under_way_is_looked_for_at_its_carrier(shared: Block) -> None:
+    driver = await shared.open(only(policy("bluestem-mco"), Rail.FAX))
+    await driver.office.switch(fax_seconds=900)
+    await driver.settle()
+    assert driver.told("request_submitted") == []
+    assert driver.turn is Turn.VIGIL
+    await driver.until(lambda: driver.track.attempt.reached_payer)
+    (submitted,) = driver.told("request_submitted")
+    assert submitted.receipt.kind == "fax_report"
+    assert [look.found for look in driver.told("status_inquired")] == [False, True]
+    assert driver.tasks() == []
+    assert len((await driver.office.effects())["faxes"]) == 1
+    await driver.until(lambda: driver.task(TaskKind.CHECK_STATUS) is not None)
+    assert driver.turn is Turn.STAFF, "what a payer makes of a fax it tells people"
+
+
 async def test_a_routine_request_goes_the_next_way_once_its_rests_are_over(shared: Block) -> None:
     driver = await shared.open(only(policy("harbor-hmo"), Rail.X12, Rail.GATEWAY))
     await driver.office.fault("clearinghouses", "", "503", until=(MONDAY + DAY).isoformat())
@@ -101,6 +117,19 @@ async def test_a_routine_request_goes_the_next_way_once_its_rests_are_over(share
     await driver.forward(2 * DAY)
     assert list((await sent(driver)).values()) == [1]
     assert len(await accepted(driver)) == 1
+
+
+async def test_a_wrong_address_is_an_operators_and_the_request_goes_another_way(shared: Block) -> None:
+    released = only(policy("harbor-hmo"), Rail.X12, Rail.GATEWAY)
+    x12, gateway = released.channels
+    wrong = changed(x12, base_url="{sandbox}/clearinghouses/northbridge")
+    driver = await shared.open(released.model_copy(update={"channels": (wrong, gateway)}))
+    await driver.until(lambda: driver.case.is_ready)
+    assert ends(driver, "submit/") == ["core:404"]
+    assert driver.track.attempt.rail == Rail.GATEWAY
+    assert driver.told("task_opened")[0].task_kind is TaskKind.OPERATOR
+    assert TaskKind.CORRECT_REQUEST not in {task.task_kind for task in driver.told("task_opened")}
+    assert list((await sent(driver)).values()) == [1]
 
 
 # --- two copies ---------------------------------------------------------------------------------------------------------
