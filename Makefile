@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PYTHONHASHSEED ?= random
 
-.PHONY: up test check lint lock clean
+.PHONY: up test fuzz check lint lock clean
 
 up: $(READY)  ## Temporal, PostgreSQL, sandbox, worker, API; Ctrl-C stops what it started
 	@exec $(BIN)/vigil up
 
 test: $(READY)  ## every test, on the real servers
 	$(BIN)/pytest $(ARGS)
+
+fuzz: $(READY)  ## 200,000 mutated answers for every reader, and bombs (some ten minutes); ARGS="--seed 2 x12"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: lint test  ## what CI runs
 

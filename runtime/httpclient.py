@@ -53,7 +53,7 @@ def client(
 
     Raises:
         UnknownPlaceholder: of `base_url`.
-        AnswerTooLarge: (on a request) the answer, decompressed, is larger than `max_bytes`.
+        AnswerTooLarge: (on a request) the answer, decompressed, is larger than `max_bytes`, or is packed in itself.
     """
     network = transport or httpx.AsyncHTTPTransport(
         verify=verify, limits=httpx.Limits(max_connections=50, max_keepalive_connections=10, keepalive_expiry=30)
@@ -104,6 +104,10 @@ class _LimitedTransport(httpx.AsyncBaseTransport):
         if self._send_case_time and now is not None:
             request.headers[NOW_HEADER] = now.astimezone(UTC).isoformat().replace("+00:00", "Z")
         answer = await self._inner.handle_async_request(request)
+        if len(answer.headers.get_list("content-encoding", split_commas=True)) > 1:
+            # Packed in itself, a thousand times a thousand bytes come out of one before they can be counted.
+            await answer.aclose()
+            raise AnswerTooLarge(self._max_bytes)
         return _LimitedResponse(
             answer.status_code,
             headers=answer.headers,

@@ -27,6 +27,7 @@ from connectors.x12.words import (
     PARENTS,
     PURPOSES_OF_REQUESTS,
     REQUEST_GUIDE,
+    SEGMENTS,
     SERVICE,
     SUBSCRIBER,
 )
@@ -133,6 +134,9 @@ class _Answer:
         elsewhere = [one for level in self._levels.all if level.code not in {EVENT, SERVICE} for one in level.segments]
         if any(one.id == "HCR" for one in (*self._levels.head, *elsewhere)):
             return "A decision stands where it is about no event and no line."
+        outside = [one for level in self._levels.all if level.code != SERVICE for one in level.segments]
+        if any(one.id not in SEGMENTS for one in (*self._levels.head, *outside)):
+            return "It holds a segment that Vigil does not know, where a rejection may stand."
         if NOTIFICATION_GUIDE in self._guide:
             return "It answers a notification, and no request: nothing is decided by it."
         return None

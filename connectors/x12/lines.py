@@ -97,11 +97,11 @@ def _action_of(service: Statement, whole: Action | None, notes: list[str]) -> Ac
         notes.append("A line was not taken up: nothing is decided about it.")
         reasons = tuple(Reason(code=e.code, system=REJECTION_SYSTEM, text=e.text) for e in service.rejections)
         return Action(Outcome.UNKNOWN, service.action.code if service.action else None, reasons=reasons[:MAX_REASONS])
+    if service.is_strange:
+        notes.append("A line holds a segment that Vigil does not know: perhaps a rejection, or another decision.")
+        return Action(Outcome.UNKNOWN, service.action.code if service.action else None)
     if service.action is not None:
         return service.action
-    if service.is_strange:
-        notes.append("A line holds a segment that Vigil does not know, and no decision that it knows.")
-        return _NOTHING
     if whole is None and service.remarks:
         return _NOTHING
     if whole is None:

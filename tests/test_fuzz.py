@@ -1,0 +1,163 @@
+"""Mutated answers by the hundred, and bombs: every reader answers, soon, within its memory, and approves nothing new.
+
+`make fuzz` does the same with hundreds of thousands (`tests.fuzz`).
+"""
+
+import gzip
+import multiprocessing
+import time
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from multiprocessing.pool import Pool
+from pathlib import Path
+
+import httpx
+import pytest
+from typing_extensions import override
+
+from connectors.x12.core import Connectivity, CoreClient, Message, PayloadType
+from runtime.errors import AnswerTooLarge
+from runtime.httpclient import client
+from runtime.settings import Settings
+from tests.fuzz import SECONDS, Offence, bounded, mutated, run, try_one
+from tests.fuzz_answers import ASKED, RAILS, Granted, Rail
+from tests.fuzz_bombs import JSON_BOMBS, MB, X12_BOMBS, go_off
+
+
+@pytest.mark.parametrize("rail", RAILS)
+def test_five_hundred_mutants_do_no_harm(rail: str) -> None:
+    for number in range(500):
+        body, most, status = mutated(RAILS[rail], 20261123, number)
+        try_one(RAILS[rail], body, most, status)
+
+
+@pytest.mark.parametrize("rail", RAILS)
+def test_the_answers_to_begin_with_grant_and_deny(rail: str) -> None:
+    seeds = RAILS[rail].seeds
+    assert any(seed.granted.ahead for seed in seeds)
+    assert any(not seed.granted.ahead and not seed.granted.authorized for seed in seeds)
+    if rail not in {"benefits", "acknowledgments"}:
+        assert RAILS[rail].mixed
+        assert any(seed.granted.certified for seed in seeds)
+
+
+def test_the_same_number_is_the_same_input() -> None:
+    rail = RAILS["x12"]
+    assert [mutated(rail, 1, n)[0] for n in range(20)] == [mutated(rail, 1, n)[0] for n in range(20)]
+    assert mutated(rail, 1, 0)[0] != mutated(rail, 2, 0)[0]
+
+
+def test_no_mutant_writes_a_code_that_approves() -> None:
+    for rail in RAILS.values():
+        most = max(len(rail.approving.findall(one.body)) for one in rail.seeds)
+        assert all(len(rail.approving.findall(mutated(rail, 3, n)[0])) <= 2 * most for n in range(100))
+
+
+@pytest.mark.parametrize(
+    ("read", "why"),
+    [
+        (lambda _body, _status: Granted(ahead=frozenset({1})), "a line may go ahead"),
+        (lambda _body, _status: Granted(authorized=frozenset({3})), "a line is authorized"),
+        (lambda _body, _status: Granted(certified=frozenset({3})), "a number certifies a line"),
+        (lambda _body, _status: Granted(ahead=frozenset({0})), "a line of nobody's is granted"),
+        (lambda _body, _status: Granted(whole=True), "a number certifies the whole"),
+        (lambda _body, _status: 1 // 0, "it raises ZeroDivisionError"),
+    ],
+)
+def test_a_reader_that_does_harm_is_found(read: Callable[[bytes, int], Granted], why: str) -> None:
+    good = RAILS["x12"]
+    bad = Rail("bad", read, good.answers, good.approving, good.protected, good.limiting)
+    with pytest.raises(Offence, match=why):
+        try_one(bad, b"", Granted(), 200)
+
+
+def test_what_offends_is_saved_and_the_rest_is_counted(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert run(["acknowledgments"], 1500, 1, tmp_path, said.append) == 0
+    assert said[-1].startswith("acknowledgments: 1,500 of 1,500")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- bombs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bounded_process() -> Iterator[Pool]:
+    """A process with little memory and an alarm, as the fuzzer's are."""
+    with multiprocessing.get_context("spawn").Pool(1, bounded) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("bomb", [*JSON_BOMBS, *X12_BOMBS])
+def test_a_bomb_goes_off_nowhere(bounded_process: Pool, bomb: str) -> None:
+    assert bounded_process.apply(go_off, (bomb,), {"everywhere": False}) == []
+
+
+class Parts(httpx.AsyncByteStream):
+    """An answer as the network hands it over."""
+
+    def __init__(self, whole: bytes) -> None:
+        self.whole = whole
+
+    @override
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self.whole), 65_536):
+            yield self.whole[at : at + 65_536]
+
+
+def http_of(settings: Settings, whole: bytes, **headers: str) -> httpx.AsyncClient:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, headers=named, stream=Parts(whole)))
+    return client(settings, transport=answer)
+
+
+@pytest.mark.parametrize("codings", ["gzip, gzip", "gzip,deflate,gzip", "gzip, identity, gzip"])
+async def test_an_answer_packed_in_itself_is_not_unpacked(settings: Settings, codings: str) -> None:
+    packed = gzip.compress(gzip.compress(b"0" * 200 * MB))
+    assert len(packed) < 10_000
+    async with http_of(settings, packed, content_encoding=codings) as http:
+        tracemalloc.start()
+        try:
+            with pytest.raises(AnswerTooLarge):
+                await http.get("http://payer.example/")
+            assert tracemalloc.get_traced_memory()[1] < 20 * MB
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_packed_answer_is_unpacked_to_the_limit_only(settings: Settings, coding: str) -> None:
+    pack = gzip.compress if coding == "gzip" else zlib.compress
+    async with http_of(settings, pack(b"0" * 300 * MB), content_encoding=coding) as http:
+        tracemalloc.start()
+        try:
+            with pytest.raises(AnswerTooLarge):
+                await http.get("http://payer.example/")
+            # One piece from the network unpacks to some 67 MB at most, and is let go.
+            assert tracemalloc.get_traced_memory()[1] < 150 * MB
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"--m\r\n\r\n\r\n" * 300_000,
+        b"--m\r\n" + b"Content-Disposition: form-data; " * 250_000,
+        b"--m\r\n" + b"Content-Disposition: form-data;\r\n" * 250_000 + b"\r\n\r\nx",
+        b"--m\r\nContent-Disposition: form-data; name=Payload\r\n\r\n" + b"ISA*" * 2_000_000,
+        b"--m\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n" * 100_000,
+        b"--m" * 3_000_000,
+    ],
+    ids=["parts", "a header", "headers", "a payload", "parts in parts", "boundaries"],
+)
+async def test_a_bomb_of_many_parts_is_opened_or_handed_on(settings: Settings, body: bytes) -> None:
+    http = http_of(settings, body, content_type="multipart/form-data; boundary=m")
+    carrier = CoreClient(http, "http://carrier.test", Connectivity.MIME, "u", lambda: "s", "A", "B")
+    asked = Message(payload_type=PayloadType.REQUEST, payload_id="11111111-1111", payload=b"ISA", at=ASKED.made_at)
+    began = time.process_time()
+    answer = await carrier.real_time(asked, writes=False)
+    assert time.process_time() - began < SECONDS
+    assert len(answer.body) <= len(body)
+    try_one(RAILS["x12"], answer.body, Granted(), answer.status)
