@@ -1,6 +1,7 @@
 """Calendars and clocks: examples of the job's deadlines, and laws that hold for every start, span and calendar."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +16,14 @@ from domain.calendars import (
     Kind,
     Span,
     Unit,
+    Weekly,
     add,
     business_days_between,
     counts_open_days,
     next_open,
     shift,
     subtract,
+    weekly_until,
 )
 from domain.clocks import Clock, ClockError, ClockKind, Effect
 
@@ -363,3 +366,26 @@ def test_effects_out_of_order_never_shorten_a_clock(start, span, calendar, when)
     assert early.due == running.due
     assert clocks.resume(early, start + when, calendar, rule="toll") == early
     assert clocks.restart(running, start + when, calendar, rule="restart").due >= running.due
+
+
+# --- hours that come back every week ------------------------------------------------------------------------------------
+
+IN_NEW_YORK = ZoneInfo(NEW_YORK)
+SATURDAY, SUNDAY = 5, 6
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=IN_NEW_YORK)
+
+
+def test_weekly_hours_hold_on_their_days_and_may_reach_into_the_next():
+    night = Weekly(frozenset({SATURDAY}), time(22), time(2))
+    assert weekly_until(_at("2026-11-28T23:00"), [night], IN_NEW_YORK) == _at("2026-11-29T02:00")
+    assert weekly_until(_at("2026-11-29T01:59"), [night], IN_NEW_YORK) == _at("2026-11-29T02:00")
+    assert weekly_until(_at("2026-11-29T02:00"), [night], IN_NEW_YORK) is None
+    assert weekly_until(_at("2026-11-28T01:00"), [night], IN_NEW_YORK) is None
+
+
+def test_weekly_hours_that_follow_one_another_end_together():
+    windows = [Weekly(frozenset({SATURDAY}), time(22), time(2)), Weekly(frozenset({SUNDAY}), time(1), time(5))]
+    assert weekly_until(_at("2026-11-28T23:00"), windows, IN_NEW_YORK) == _at("2026-11-29T05:00")

@@ -13,6 +13,7 @@ from domain import clocks
 from domain.base import Turn
 from domain.calendars import Span
 from domain.decision import NumberType
+from domain.house import HouseRules, parse_house
 from domain.order import Urgency
 from domain.policy import (
     SLICE_LIMIT,
@@ -362,3 +363,44 @@ def test_the_example_of_the_documentation_is_sound():
     page = (FOLDER.parent / "docs" / "policies.md").read_text()
     example = yaml.safe_load(page.partition("```yaml\n")[2].partition("\n```")[0])
     assert texts(example) == []
+
+
+# --- the house's rules -------------------------------------------------------------------------------------------------
+
+
+HOUSE = yaml.safe_load((FOLDER / "house.yaml").read_text())
+
+
+def test_the_houses_rules_are_sound_and_a_fact_can_hold_them():
+    assert check_policy(HOUSE, NOW, name="house.yaml") == []
+    rules = parse_house(HOUSE, name="house.yaml")
+    stored = rules.model_dump_json()
+    assert len(stored.encode()) <= SLICE_LIMIT
+    assert HouseRules.model_validate_json(stored) == rules
+    assert HouseRules.model_validate_json(stored).digest == rules.digest
+    assert rules.documents.kind_of("11506-3") == "office_note"
+    assert rules.documents.kind_of("00000-0") is None
+
+
+def test_what_is_wrong_or_stale_in_the_houses_rules_is_said():
+    wrong = {**HOUSE, "claims": {**HOUSE["claims"], "rest": "soon"}}
+    (finding,) = check_policy(wrong, NOW, name="house.yaml")
+    assert finding.level == "error"
+    assert "claims.rest" in finding.text
+    later = check_policy(HOUSE, date(2028, 1, 1), name="house.yaml")
+    assert {finding.level for finding in later} == {"warning"}
+    early = check_policy(HOUSE, date(2025, 1, 1), name="house.yaml")
+    assert "error" in {finding.level for finding in early}
+
+
+def test_a_channel_that_vigil_works_says_when_to_search_and_to_rest():
+    for missing in ("search_after", "rests"):
+        channels = [{k: v for k, v in c.items() if k != missing} for c in DATA["meridian-ppo"]["channels"]]
+        with pytest.raises(PolicyError, match=f"meridian-pas is worked by Vigil itself and needs {missing}"):
+            parse_policy({**DATA["meridian-ppo"], "channels": channels}, name="x")
+
+
+def test_a_slice_has_of_each_channel_what_its_urgency_needs():
+    pas = cut("meridian-ppo", line("72131"), urgency="stat").channels[0]
+    assert list(pas.rests) == [Urgency.STAT]
+    assert pas.urgencies == (Urgency.STAT,)
