@@ -36,12 +36,12 @@ _BACKOFF = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 @dataclass
 class Managed:
-    """One process of ours. `health` is the URL that answers 2xx when it is ready; `patience` is for its stop, seconds."""
+    """One process of ours. `health` are the URLs that all answer 2xx when it is ready; `patience` is for its stop, seconds."""
 
     name: str
     command: tuple[str, ...]
     home: Path
-    health: str | None
+    health: tuple[str, ...]
     environment: Mapping[str, str]
     patience: float = 10.0
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
@@ -101,15 +101,16 @@ class Managed:
             if await self._answers(http):
                 return
             await asyncio.sleep(_POLL_SECONDS)
-        raise CommandFailed(f"{self._subject} does not get ready at {self.health}. {self._why()}")
+        raise CommandFailed(f"{self._subject} does not get ready at {', '.join(self.health)}. {self._why()}")
 
     async def _answers(self, http: httpx.AsyncClient) -> bool:
-        if self.health is None:
+        if not self.health:
             return time.monotonic() - self._started > _ALIVE_SECONDS
         try:
-            return (await http.get(self.health, timeout=2)).is_success
+            answers = await asyncio.gather(*(http.get(url, timeout=2) for url in self.health))
         except httpx.TransportError:
             return False
+        return all(answer.is_success for answer in answers)
 
     @property
     def exit_code(self) -> int | None:

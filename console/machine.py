@@ -45,12 +45,12 @@ class Machine:
     def of(cls, settings: Settings, steps: Steps) -> "Machine":
         """A machine with nothing started."""
         product, home, python = product_environment(settings), settings.home_path, sys.executable
-        health = f"http://{settings.worker_host}:{settings.worker_port}/healthz" if settings.worker_port else None
+        worker_health = f"http://{settings.worker_host}:{settings.worker_port}/healthz"
         worker = Managed(
             name="worker",
             command=(python, "-m", "worker"),
             home=home,
-            health=health,
+            health=(worker_health,) if settings.worker_port else (),
             environment=product,
             patience=settings.drain_seconds + _DRAIN_MARGIN,
         )
@@ -58,7 +58,7 @@ class Machine:
             name="api",
             command=(python, "-m", "api"),
             home=home,
-            health=f"{api_url(settings)}/healthz",
+            health=(f"{api_url(settings)}/healthz",),
             environment=product,
         )
         return cls(settings=settings, steps=steps, worker=worker, api=api, sandbox=sandbox_of(settings))
@@ -180,6 +180,6 @@ def sandbox_of(settings: Settings) -> Managed | None:
         name="sandbox",
         command=(sys.executable, "-m", "sandbox", *where),
         home=home,
-        health=f"{settings.sandbox_url}/healthz",
+        health=tuple(sorted({f"{settings.sandbox_at(system)}/healthz" for system in SIMULATED})),
         environment=sandbox_environment(settings),
     )

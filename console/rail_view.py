@@ -55,7 +55,7 @@ def _abilities(way: Way) -> Text:
         if names:
             said.append("\n" if said else "")
             said.append(f"{proof}: {', '.join(names)}", style=_STYLES[proof])
-    return said if said else Text("-")
+    return said or Text("-")
 
 
 def _details(way: Way, *, with_address: bool) -> list[RenderableType]:
