@@ -22,7 +22,7 @@ from runtime.httpclient import client
 from runtime.settings import Settings
 from tests.fuzz import SECONDS, Offence, bounded, mutated, run, try_one
 from tests.fuzz_answers import ASKED, RAILS, Granted, Rail
-from tests.fuzz_bombs import JSON_BOMBS, MB, X12_BOMBS, go_off
+from tests.fuzz_bombs import HEAD, JSON_BOMBS, MB, TAIL, X12_BOMBS, go_off
 
 
 @pytest.mark.parametrize("rail", RAILS)
@@ -77,6 +77,69 @@ def test_what_offends_is_saved_and_the_rest_is_counted(tmp_path: Path) -> None:
     assert run(["acknowledgments"], 1500, 1, tmp_path, said.append) == 0
     assert said[-1].startswith("acknowledgments: 1,500 of 1,500")
     assert list(tmp_path.iterdir()) == []
+
+
+# --- what was found once ------------------------------------------------------------------------------------------
+
+
+def seed(rail: str, name: str) -> bytes:
+    return next(one.body for one in RAILS[rail].seeds if one.name == name)
+
+
+def damaged(rail: str, name: str, this: bytes, that: bytes) -> None:
+    """A part of an answer that is damaged grants nothing that the whole answer did not."""
+    body, granted = seed(rail, name), next(one.granted for one in RAILS[rail].seeds if one.name == name)
+    at = body.rindex(this)
+    try_one(RAILS[rail], body[:at] + that + body[at + len(this) :], granted, 200)
+
+
+def test_an_x12_answer_without_levels_is_read() -> None:
+    try_one(RAILS["x12"], HEAD.replace(b"BHT*0007*11*R*20260303*0910*18~", b"") + TAIL, Granted(), 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "this", "that"),
+    [
+        ("278-answer-aaa-and-a1.edi", b"AAA*", b"AAB*"),
+        ("278-answer-aaa-and-a1.edi", b"AAA*", b"AAA8"),
+        ("meridian-ppo 400.0", b"HL*7", b"iL*7"),
+        ("meridian-ppo 400.0", b"HL*7", b"HI*7"),
+        ("meridian-ppo 400.0", b"HCR*A3", b"HXR*A3"),
+        ("meridian-ppo 400.0", b"HCR*A3", b"HCR*"),
+    ],
+)
+def test_a_damaged_part_of_an_x12_answer_leaves_its_lines_undecided(name: str, this: bytes, that: bytes) -> None:
+    damaged("x12", name, this, that)
+
+
+@pytest.mark.parametrize(
+    ("this", "that"),
+    [
+        (b'"item"', b'"itme"'),
+        (b'"adjudication"', b'"adjudicatoin"'),
+        (b'extension-reviewAction"', b'extension-reviewActoin"'),
+        (b'"itemSequence": 3', b'"itemSequence": 7'),
+        (b'"itemSequence": 3', b'"itemSequence": null'),
+        (b'"code": "A3"', b'"code": "A0"'),
+        (b'"adjudication": [', b'"adjudication": [0, '),
+    ],
+)
+def test_a_damaged_part_of_a_pas_answer_leaves_its_lines_undecided(this: bytes, that: bytes) -> None:
+    for rail in ("pas", "notifications"):
+        name = next(one.name for one in RAILS[rail].mixed if "400.0 False whole" in one.name)
+        damaged(rail, name, this, that)
+
+
+@pytest.mark.parametrize(
+    ("this", "that"),
+    [
+        (b'"procedures"', b'"proures"'),
+        (b'"statusCode": "A3"', b'"statuscode": "A3"'),
+        (b'"procedures": [', b'"procedures": [1, '),
+    ],
+)
+def test_a_damaged_part_of_a_gateways_answer_leaves_its_lines_undecided(this: bytes, that: bytes) -> None:
+    damaged("gateway", "400.0", this, that)
 
 
 # --- bombs --------------------------------------------------------------------------------------------------------
