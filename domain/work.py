@@ -12,7 +12,8 @@ from typing import Any
 
 from domain.base import Frozen
 from domain.case import Case, record
-from domain.establish import Desk, WrongResult, establish
+from domain.desk import Desk, WrongResult
+from domain.establish import establish
 from domain.facts import Fact, TaskClaimed, TaskCompleted, TaskKind, TaskOpened, TaskReleased
 from domain.plan import PlanError, settle
 from domain.results import Form, ResultName, form_schema

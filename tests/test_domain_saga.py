@@ -11,7 +11,7 @@ from domain.calendars import Span
 from domain.case import Case
 from domain.clocks import ClockKind
 from domain.decision import Ending, InformationAsk, Reason
-from domain.establish import WrongResult
+from domain.desk import WrongResult
 from domain.facts import (
     DocumentAdded,
     Fact,
