@@ -20,6 +20,7 @@ from domain.facts import (
     write_fact,
 )
 from domain.order import DocumentRef
+from domain.policy_rules import Rail
 from domain.rules.submission import request_of
 
 _TRACE = re.compile(r"^(case-[a-z2-7]{26})-([a-z0-9-]{1,60})-([1-9][0-9]{0,3})$")
@@ -81,12 +82,12 @@ def moment(case: Case, now: datetime) -> datetime:
 def facts_of(case: Case, event: Event, body: bytes, *, raw: DocumentRef | None, now: datetime) -> list[Fact]:
     """What a verified callback says of one request of the case, read as an answer to that very request.
 
+    Only PAS calls back with an answer: after a fail-over it is news of the copy there, not of the one that went elsewhere.
+
     Where trace and member do not both fit, or more than one answer claims to be it, nothing is believed: it is a claim.
     """
     track = case.tracks[event.track]
-    attempt = track.attempts.get(event.attempt)
-    rail = attempt.submitted.rail if attempt and attempt.submitted else "pas"
-    mine = ours(request_of(case, track, event.attempt, rail, now))
+    mine = ours(request_of(case, track, event.attempt, Rail.PAS, now))
     found = [
         decision
         for decision in read_answers(body, None, 200, mine)
@@ -100,7 +101,7 @@ def facts_of(case: Case, event: Event, body: bytes, *, raw: DocumentRef | None, 
         source_id=decision_source(event.track, event.attempt, found[0]),
         track=event.track,
         attempt=event.attempt,
-        rail=rail,
+        rail=Rail.PAS,
         raw=raw,
     )
     return [_fact(found[0], about, body)]
