@@ -141,13 +141,13 @@ DAY: tuple[Row, ...] = (
     Row("200", _HARBOR, (EMG, NERVES), 16),
     Row("820", _HARBOR, (CT_KNEE,), 18),
     Row("100", _HARBOR, (CONSULT,), 20),
-    # The clearinghouse lets it not through: by the gateway after a quarter of an hour.
+    # The clearinghouse does not let the practice send it: by the gateway at once, and an operator has a task.
     Row("823", _HARBOR, (CT_HEAD,), 2, Urgency.STAT),
     # X12 in batches: a receipt now, the answer in the afternoon: approved, pended, asked for more.
     Row("100", _BLUESTEM, (EMG,), 15),
     Row("200", _BLUESTEM, (CT_LUMBAR,), 17),
     Row("204", _BLUESTEM, (BONE_SCAN,), 19),
-    # No batch gets through either: faxed by Vigil after a quarter of an hour.
+    # Nor this one: faxed by Vigil, which takes two minutes.
     Row("823", _BLUESTEM, (CT_HEAD,), 2, Urgency.STAT),
     # The payer speaks first: needs nothing, wants its form filled in, says that a number covers it already.
     Row("910", _CEDAR, (CT_LUMBAR,), 12),

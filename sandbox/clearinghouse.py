@@ -164,7 +164,7 @@ def _without_effect(practice: Practice, envelope: CoreEnvelope, scenario: str, t
     if scenario == "704":
         return Response(status_code=500)
     if scenario == "823":
-        raise CoreError("Receiver", envelope, 200)
+        return Response(status_code=403)
     if scenario in TRANSIENT or scenario == "822":
         seen = practice.attempts.get(trace, 0)
         practice.attempts[trace] = seen + 1

@@ -59,6 +59,8 @@ class Vigil:
             "VIGIL_UI_PORT": str(free_port()),
             "VIGIL_TEMPORAL_PORT": str(free_port()),
             "VIGIL_WORKER_PORT": str(free_port()),
+            # One order of the day is being faxed, which takes minutes: it is cut off, and looked for after the restart.
+            "VIGIL_DRAIN_SECONDS": "5",
             "VIGIL_SANDBOX_URL": f"http://127.0.0.1:{free_ports(len(SIMULATED))}",
         }
 

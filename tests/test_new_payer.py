@@ -83,9 +83,9 @@ async def test_a_pend_is_followed_up_by_its_own_cadence(shared: Block) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["100", "823"])
-async def test_out_of_reach_on_its_first_rail_it_is_asked_on_its_second(shared: Block, scenario: str) -> None:
+async def test_what_its_first_rail_does_not_take_goes_by_its_second(shared: Block, scenario: str) -> None:
     driver = await shared.open(the_policy(), scenario)
-    if scenario == "100":  # the clearinghouse is down for everybody; else only for this request
+    if scenario == "100":  # the clearinghouse is down; else it does not let the practice send this
         await driver.office.fault("clearinghouses", ".*", "503", times=500)
     await driver.until(lambda: driver.case.is_ready)
     approved_by(driver, Rail.GATEWAY)
