@@ -9,20 +9,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from temporalio.testing import WorkflowEnvironment
 
 from api.app import create_app
 from api.services import Services
 from domain.order import Order
-from runtime.keys import KeyRing
 from store.database import Database
 from store.tokens import Role
-from tests.house import Desk, House, running_house
+from tests.house import Desk, House
 
 SECRET = "synthetic-webhook-secret"
 PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf")
@@ -140,18 +137,9 @@ def decision_of(trace: str, member_id: str, *, outcome: str = "A1", number: str 
 
 
 @asynccontextmanager
-async def doors_of(
-    env: WorkflowEnvironment, database_url: str, sandbox_url: str, keyring: KeyRing, folder: Path
-) -> AsyncIterator[House]:
-    """A running house with the webhooks' secrets set."""
-    async with running_house(env, database_url, sandbox_url, keyring, folder) as house:
-        house.settings.secrets_by_name.update({f"{payer}.webhook": SecretStr(SECRET) for payer in PAYERS})
-        yield house
-
-
-@asynccontextmanager
 async def open_doors(house: House) -> AsyncIterator[Doors]:
     """The doors of a new practice, with time standing still for its cases unless a test moves it."""
+    house.settings.secrets_by_name.update({f"{payer}.webhook": SecretStr(SECRET) for payer in PAYERS})
     async with house.desk() as desk:
         services = Services.of(
             house.settings, house.keyring, house.parts.outside.practices, house.env.client, house.parts.database

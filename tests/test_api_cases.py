@@ -7,27 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from temporalio.testing import WorkflowEnvironment
 
 from console.sentences import sentence
 from domain.case import replay
 from domain.facts import read_fact
-from runtime.keys import KeyRing
 from store.audit import AuditTrail, entries
 from store.tokens import Role
-from tests.api_doors import Doors, as_json, doors_of, open_doors
+from tests.api_doors import Doors, as_json, open_doors
 from tests.house import House
 
 PORTAL = {"payer": "keystone-sf"}
 SENT = {"result": "submitted", "receipt": {"kind": "reference_number", "reference": "KREF208817"}}
-
-
-@pytest.fixture(scope="module")
-async def house(
-    temporal_env: WorkflowEnvironment, postgres_url: str, sandbox_url: str, keyring: KeyRing, tmp_path_factory: Any
-) -> AsyncIterator[House]:
-    async with doors_of(temporal_env, postgres_url, sandbox_url, keyring, tmp_path_factory.mktemp("house")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -76,7 +66,7 @@ async def test_a_result_that_the_task_does_not_take_is_refused_naming_what_it_ta
     path, _ = await doors.opened(**PORTAL)
     task = await doors.task(path, "submit_request")
     form = (await doors.get(f"{path}/tasks/{task}/form")).json()
-    assert [one["name"] for one in form["forms"]] == ["submitted", "decided"]
+    assert [one["name"] for one in form["forms"]] == ["submitted", "decided", "channel_trouble"]
     assert form["open"] is True
     wrong = await doors.post(f"{path}/tasks/{task}/complete", {"result": "acknowledged", "note": "Seen."})
     assert (wrong.status_code, wrong.json()["code"]) == (422, "wrong_result")

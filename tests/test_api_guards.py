@@ -10,28 +10,18 @@ from typing import Any
 import httpx
 import pytest
 from temporalio.api.common.v1 import Payload
-from temporalio.testing import WorkflowEnvironment
 
 from api.app import create_app
 from api.codec import codec_path
 from api.guards import MAX_BODY
 from api.services import Services
 from runtime.codec import VigilCodec
-from runtime.keys import KeyRing
 from runtime.processes import free_port
 from runtime.temporal import connect
 from store.audit import entries
 from store.tokens import Role
-from tests.api_doors import Doors, as_json, client_of, decision_of, doors_of, open_doors
+from tests.api_doors import Doors, as_json, client_of, decision_of, open_doors
 from tests.house import House, Live
-
-
-@pytest.fixture(scope="module")
-async def house(
-    temporal_env: WorkflowEnvironment, postgres_url: str, sandbox_url: str, keyring: KeyRing, tmp_path_factory: Any
-) -> AsyncIterator[House]:
-    async with doors_of(temporal_env, postgres_url, sandbox_url, keyring, tmp_path_factory.mktemp("house")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,12 +4,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.testing import WorkflowEnvironment
 
 from domain.intake import order_received
 from runtime.cases import facts_of, open_case, running_cases, status_of, tell_case
@@ -22,18 +20,10 @@ from store.alerts import Alert
 from store.audit import AuditTrail, entries
 from store.rounds import Round
 from store.tokens import Role
-from tests.api_doors import Doors, client_of, doors_of, open_doors
+from tests.api_doors import Doors, client_of, open_doors
 from tests.house import House
 
 RUNBOOK = Path(__file__).resolve().parent.parent / "docs" / "runbook.md"
-
-
-@pytest.fixture(scope="module")
-async def house(
-    temporal_env: WorkflowEnvironment, postgres_url: str, sandbox_url: str, keyring: KeyRing, tmp_path_factory: Any
-) -> AsyncIterator[House]:
-    async with doors_of(temporal_env, postgres_url, sandbox_url, keyring, tmp_path_factory.mktemp("house")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,30 +4,19 @@ import json
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
-from temporalio.testing import WorkflowEnvironment
 
 from activities.rules import line_keys
 from connectors.fhir_order import order_from_fhir
 from domain.order import Order
 from domain.policy import slice_policy
-from runtime.keys import KeyRing
 from store.tokens import Role
-from tests.api_doors import Doors, as_json, doors_of, open_doors
+from tests.api_doors import Doors, as_json, open_doors
 from tests.builders import policy
 from tests.house import House
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "orders"
-
-
-@pytest.fixture(scope="module")
-async def house(
-    temporal_env: WorkflowEnvironment, postgres_url: str, sandbox_url: str, keyring: KeyRing, tmp_path_factory: Any
-) -> AsyncIterator[House]:
-    async with doors_of(temporal_env, postgres_url, sandbox_url, keyring, tmp_path_factory.mktemp("house")) as running:
-        yield running
 
 
 @pytest.fixture

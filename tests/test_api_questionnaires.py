@@ -10,32 +10,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from temporalio.testing import WorkflowEnvironment
 
 from api.questionnaire_page import page, posted
 from domain.questionnaire import Form, read_form
 from domain.questionnaire_check import validate
-from runtime.keys import KeyRing
 from store.tokens import Role
-from tests.api_doors import Doors, doors_of, open_doors
+from tests.api_doors import Doors, open_doors
 from tests.house import House
 
 CEDAR = {"payer": "cedar-ppo"}
 SIDE = "https://cedar-ppo.example/Questionnaire/imaging/side"
 GOOD: dict[str, Any] = {"1.1": ["Quillfeather"], "1.2": ["1961-04-17"], "2.1": [8], "2.3": [f"{SIDE}|left"]}
-
-
-@pytest.fixture(scope="module")
-async def house(
-    temporal_env: WorkflowEnvironment,
-    postgres_url: str,
-    sandbox_url: str,
-    keyring: KeyRing,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[House]:
-    folder = tmp_path_factory.mktemp("questionnaires")
-    async with doors_of(temporal_env, postgres_url, sandbox_url, keyring, folder) as running:
-        yield running
 
 
 @pytest.fixture

@@ -10,20 +10,18 @@ from typing import Any
 
 import httpx
 import pytest
-from temporalio.testing import WorkflowEnvironment
 
 from activities.subscriptions import SILENCE, Subscriptions
 from connectors.errors import NotUnderstood, Refused
 from connectors.pas.client import PasClient
 from connectors.pas.read import read_notification
 from connectors.pas.subscription import ensure_subscription, subscription
-from runtime.keys import KeyRing
 from runtime.processes import free_port
 from store import alerts
 from store.database import Database
 from store.migrate import migrate
 from store.subscriptions import LEASE, heard, keep, plain, recovered, take
-from tests.api_doors import doors_of, open_doors
+from tests.api_doors import open_doors
 from tests.house import Desk, House
 from tests.test_sandbox_notifications import Receiver
 from tests.test_sandbox_payers import PayerClient, request_bundle
@@ -31,14 +29,6 @@ from tests.test_sandbox_payers import PayerClient, request_bundle
 Json = dict[str, Any]
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-async def house(
-    temporal_env: WorkflowEnvironment, postgres_url: str, sandbox_url: str, keyring: KeyRing, tmp_path_factory: Any
-) -> AsyncIterator[House]:
-    async with doors_of(temporal_env, postgres_url, sandbox_url, keyring, tmp_path_factory.mktemp("house")) as running:
-        yield running
 
 
 @pytest.fixture
