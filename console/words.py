@@ -14,6 +14,7 @@ NUMBER_WORDS = {
     NumberType.ADMINISTRATIVE: "pending reference, not billable",
     NumberType.PROVISIONAL: "provisional, to be confirmed in writing",
     NumberType.TRACE: "our trace",
+    NumberType.TRANSACTION: "the carrier's own id, not billable",
     NumberType.REFERRAL: "referral number",
 }
 """What a payer's number is good for, in words."""

@@ -3,15 +3,19 @@
 import re
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from console.case_view import case_view
 from console.seed_day import DAY, Planned, the_day
 from domain.decision import Outcome
 from domain.facts import TaskKind
 from domain.order import Order, Urgency
 from domain.policy_rules import Rail
+from domain.view import view
 from runtime.keys import KeyRing
 from tests.builders import MONDAY, policy
 from tests.driver import Block, Driver, block
@@ -94,6 +98,9 @@ async def test_an_order_of_the_day_shows_its_rail(
         assert not done(driver), "it shows something else first"
         await driver.forward(within)
     assert done(driver), (driver.plan.why, driver.tasks(), driver.failures())
+    # Whoever opens the case on the command line sees it, whatever came back.
+    shown = Console(file=StringIO(), width=120)
+    shown.print(case_view(driver.case, view(driver.case, driver.plan, driver.now), driver.now, 120, every_fact=True))
 
 
 def test_every_example_is_an_order_that_its_page_tells_of() -> None:
