@@ -106,6 +106,7 @@ def test_an_x12_answer_without_levels_is_read() -> None:
         ("meridian-ppo 400.0", b"HL*7", b"HI*7"),
         ("meridian-ppo 400.0", b"HCR*A3", b"HXR*A3"),
         ("meridian-ppo 400.0", b"HCR*A3", b"HCR*"),
+        ("meridian-ppo 400.0", b"HL*7", b"SE*1*0001~HL*7"),
     ],
 )
 def test_a_damaged_part_of_an_x12_answer_leaves_its_lines_undecided(name: str, this: bytes, that: bytes) -> None:

@@ -106,6 +106,7 @@ class _Answer:
         self._inquiry = inquiry
         self._levels: Levels = read_levels(transaction.segments, PARENTS)
         self._bht = next((one for one in self._levels.head if one.id == "BHT"), None)
+        self._strays = any(p.code == "STRAY_SEGMENT" for p in (*group.problems, *interchange.problems))
         self._notes = [
             problem.sentence
             for problem in (*transaction.problems, *self._levels.problems, *group.problems, *interchange.problems)
@@ -127,6 +128,8 @@ class _Answer:
             return "It is cut off: the transaction is not closed."
         if any(problem.code == "SE_LOST" for problem in self._transaction.problems):
             return "It counts more segments than it holds: some may be lost."
+        if self._strays:
+            return "Segments stand outside of every transaction: some may have been torn off from this one."
         if not self._levels.is_sound:
             return "Its levels do not hang together: it cannot be told whom it speaks of."
         if self._bht is not None and self._bht.get(2) in PURPOSES_OF_REQUESTS:
