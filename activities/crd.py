@@ -9,12 +9,12 @@ from temporalio.exceptions import ApplicationError
 from activities.outside import EXHAUSTED, Outside, guarded
 from activities.pas import requester
 from activities.patience import patiently
-from connectors.crd.access import Access
 from connectors.crd.client import CrdClient
 from connectors.crd.read import read_hook
 from connectors.crd.write import hook_request
 from connectors.documents import ANSWER_KIND
 from connectors.errors import ConnectorError, Refused, Unreachable
+from connectors.oauth import Access
 from connectors.pas.parties import PasPayer
 from connectors.raw import RawAnswer
 from domain.actions import AskRequirement

@@ -7,9 +7,9 @@ from temporalio import activity
 from activities.crd import access_of, payer_of
 from activities.outside import Outside, guarded
 from activities.pas import requester
-from connectors.crd.access import Access
 from connectors.dtr.package import FHIR_JSON, Package, fetch_package, package_request, read_packages
 from connectors.errors import Refused
+from connectors.oauth import Access
 from domain.actions import FetchQuestionnaire
 from domain.facts import AnyFact, QuestionnaireReceived
 from domain.questionnaire import NotAForm

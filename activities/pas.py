@@ -15,9 +15,9 @@ from activities.patience import patiently
 from activities.told import Told
 from connectors.codes import NOT_IDENTIFIED
 from connectors.errors import OutcomeUnknown, Refused, Unreachable
+from connectors.lenient import Json, NotJson
 from connectors.pas.attachment import attachment_parameters, attachments, is_held
 from connectors.pas.client import PasClient
-from connectors.pas.fhir import Json, NotFhir
 from connectors.pas.identity import ours
 from connectors.pas.parties import PasPayer
 from connectors.pas.read import read_answer, read_answers
@@ -150,7 +150,7 @@ class PasRail:
                 raise
             try:
                 held = is_held(answer)
-            except NotFhir as error:
+            except NotJson as error:
                 return [*facts, *await told.not_understood(str(error), answer)]
             reference = f"held: {one.tracking}" if held else one.tracking
             facts.append(await told.informed(Receipt(kind="trace_number", reference=reference), one.documents, answer))

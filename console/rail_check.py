@@ -200,7 +200,9 @@ class _Looks:
         match channel.rail:
             case Rail.PORTAL:
                 address = f"portal {contacts.portal}" if contacts.portal else None
-                needs = ["a user name of the portal, and its second factor; trouble with them is reported with the task"]
+                needs = [
+                    "a user name of the portal, and its second factor; trouble with them is reported with the task"
+                ]
             case Rail.FAX:
                 address, needs = channel.receiver or contacts.fax, ["a fax machine that prints a report"]
             case _:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from connectors.gateway.client import GatewayAnswer
 from connectors.gateway.configurations import Configuration, ConfigurationCache, read_configuration
-from connectors.gateway.write import encode, ours, preview, search_query, service_review
+from connectors.gateway.write import ours, preview, search_query, service_review
+from connectors.lenient import encode
 from domain.decision import Number, NumberType
 from domain.order import Category, Coverage, Order, Relationship, ServiceLine, Sex, Urgency
 from domain.request import Request

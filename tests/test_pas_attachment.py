@@ -8,8 +8,8 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from connectors.errors import Refused
+from connectors.lenient import NotJson
 from connectors.pas.attachment import Attachment, attachment_parameters, attachments, is_held
-from connectors.pas.fhir import NotFhir
 from connectors.raw import RawAnswer
 from domain.decision import InformationAsk, Number, NumberType, Reason
 from domain.facts import DecisionReceived, Fact, InformationSent
@@ -95,7 +95,7 @@ def test_what_a_payer_answers_is_taken_held_refused_or_not_understood() -> None:
     assert is_held(RawAnswer(status=200, body=outcome("information")))
     assert not is_held(RawAnswer(status=200, body=outcome("success")))
     for body in (b"<html>", outcome("error"), b'{"resourceType":"Parameters"}', b"{"):
-        with pytest.raises(NotFhir):
+        with pytest.raises(NotJson):
             is_held(RawAnswer(status=200, body=body))
     with pytest.raises(Refused, match=r"^attachment_too_large$"):
         is_held(RawAnswer(status=413, body=b""))

@@ -11,9 +11,9 @@ import pytest
 
 from activities.patience import patiently
 from connectors.errors import Busy, ConnectorError, OutcomeUnknown, Refused, Unreachable
+from connectors.lenient import encode
 from connectors.pas.client import PasClient
 from connectors.pas.subscription import subscription
-from connectors.pas.write import encode
 from connectors.raw import RawAnswer
 from runtime.processes import free_port
 

@@ -13,20 +13,12 @@ from typing import Any
 import pytest
 
 from connectors.errors import Refused
+from connectors.lenient import encode
 from connectors.pas.attachment import Attachment, attachment_parameters, attachments
 from connectors.pas.identity import full_url
 from connectors.pas.subscription import subscription
 from connectors.pas.words import PAS, X12_CERTIFICATION, X12_LEVEL, X12_REQUEST
-from connectors.pas.write import (
-    Message,
-    Version,
-    cancel_bundle,
-    encode,
-    inquiry_bundle,
-    preview,
-    submit_bundle,
-    update_bundle,
-)
+from connectors.pas.write import Message, Version, cancel_bundle, inquiry_bundle, preview, submit_bundle, update_bundle
 from domain.decision import InformationAsk, Number, NumberType, Reason
 from domain.order import Urgency
 from sandbox.pas_check import check_bundle

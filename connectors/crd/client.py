@@ -7,10 +7,10 @@ for `appointment-book`), nine times out of ten; who waits longer holds up the or
 import time
 from datetime import timedelta
 
-from connectors.crd.access import Access
 from connectors.crd.service import Service, services
 from connectors.errors import Refused, Unreachable
-from connectors.pas.fhir import Json, NotFhir, parse
+from connectors.lenient import Json, NotJson, encode, parse
+from connectors.oauth import Access
 from connectors.raw import RawAnswer
 
 JSON = "application/json"
@@ -45,12 +45,12 @@ class CrdClient:
     async def services(self, within: timedelta = ANSWER_WITHIN) -> tuple[Service, ...]:
         """Return what the payer offers, as it was looked up within the last hour. Raises as `service`."""
         if time.monotonic() >= self._until:
-            answer = await self._access.call("GET", self._url, JSON, None, min(within, self._answer_within))
+            answer = await self._access.ask("GET", self._url, JSON, None, min(within, self._answer_within))
             if not 200 <= answer.status < 300:  # noqa: PLR2004 - success
                 raise Refused(f"discovery:{answer.status}")
             try:
                 self._offered = services(parse(answer.body))
-            except NotFhir:
+            except NotJson:
                 raise Unreachable("discovery:not_json") from None
             self._until = time.monotonic() + _KNOWN_FOR
         return self._offered
@@ -63,7 +63,7 @@ class CrdClient:
             Refused: the payer does not let the practice in, or cannot use the question (any 4xx).
         """
         limit = min(within, self._answer_within)
-        answer = await self._access.call("POST", f"{self._url}/{offered.id}", JSON, question, limit)
+        answer = await self._access.ask("POST", f"{self._url}/{offered.id}", JSON, encode(question), limit)
         if not 200 <= answer.status < 300:  # noqa: PLR2004 - success
             raise Refused(f"hook:{answer.status}")
         return answer

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import Field
 
 from connectors.crd.write import Asked
-from connectors.pas.fhir import Json, NotFhir, codings, day, objects, parse, parts, raw, reference, text, token
+from connectors.lenient import Json, NotJson, day, objects, parse, raw, text, token
+from connectors.pas.fhir import codings, parts, reference
 from connectors.pas.lines import reasons_of
 from domain.base import Frozen
 from domain.decision import Reason
@@ -58,7 +59,7 @@ def read_hook(body: bytes, asked: Asked) -> Answer | None:
     """Return what an answer says about the orders that were asked about; None where it is no answer of a CDS service."""
     try:
         found = parse(body)
-    except NotFhir:
+    except NotJson:
         return None
     if not any(isinstance(found.get(name), list) for name in ("cards", "systemActions")):
         return None

@@ -8,9 +8,9 @@ Sources: Da Vinci CRD 2.2.1 and 2.0.1, `profile-servicerequest`, `profile-covera
 import uuid
 from datetime import datetime
 
+from connectors.lenient import Json
 from connectors.pas import parties
 from connectors.pas.elements import instant, modifiers, quantity, service
-from connectors.pas.fhir import Json
 from connectors.pas.identity import NAMESPACE
 from connectors.pas.parties import PasPayer, concept
 from connectors.pas.words import ICD10, NPI, PLACE, TAXONOMY

@@ -6,7 +6,7 @@ Source: CDS Hooks 2.0 "Discovery"; Da Vinci CRD 2.2.1, `davinci-crd.version`.
 import re
 from collections.abc import Mapping
 
-from connectors.pas.fhir import Json, objects, raw
+from connectors.lenient import Json, objects, raw
 from domain.base import Frozen
 
 _MOST_TEMPLATES = 40

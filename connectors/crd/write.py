@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from connectors.crd.resources import OrderResources
 from connectors.crd.service import Service
-from connectors.pas.fhir import Json
+from connectors.lenient import Json
 from connectors.pas.identity import NAMESPACE
 from connectors.pas.parties import PasPayer
 from connectors.requester import Requester

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from connectors.crd.access import Access
 from connectors.dtr.package import FHIR_JSON
+from connectors.oauth import Access
 from connectors.offer import Offer
 from connectors.pas.capability import PATH, read_statement
 
@@ -19,7 +19,7 @@ async def check(access: Access, base_url: str, within: timedelta) -> Offer:
         Refused: it does not let this practice in, or has no statement.
         NotUnderstood: what came is no statement.
     """
-    said = read_statement(await access.call("GET", f"{base_url.rstrip('/')}/{PATH}", FHIR_JSON, None, within))
+    said = read_statement(await access.ask("GET", f"{base_url.rstrip('/')}/{PATH}", FHIR_JSON, None, within))
     version = said.version_of(_DTR)
     named = any(_PACKAGE in name.lower() for name in said.operations)
     package = f"operation ${_PACKAGE}" if named else f"${_PACKAGE} is not named in its statement"

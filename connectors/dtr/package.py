@@ -11,10 +11,10 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from connectors.crd.access import Access
 from connectors.crd.resources import OrderResources
 from connectors.errors import Refused
-from connectors.pas.fhir import Json, NotFhir, objects, parse, raw
+from connectors.lenient import Json, NotJson, encode, objects, parse, raw
+from connectors.oauth import Access
 from connectors.pas.parties import PasPayer
 from connectors.raw import RawAnswer
 from connectors.requester import Requester
@@ -78,7 +78,7 @@ async def fetch_package(access: Access, base_url: str, parameters: Json, within:
         Busy, Unreachable: no answer in time; asking again is harmless.
         Refused: the payer does not let the practice in, or cannot use the question (any 4xx).
     """
-    answer = await access.call("POST", f"{base_url.rstrip('/')}/{PATH}", FHIR_JSON, parameters, within)
+    answer = await access.ask("POST", f"{base_url.rstrip('/')}/{PATH}", FHIR_JSON, encode(parameters), within)
     if not 200 <= answer.status < 300:  # noqa: PLR2004 - success
         raise Refused(f"questionnaire_package:{answer.status}")
     return answer
@@ -91,7 +91,7 @@ def read_packages(body: bytes, wanted: str | None = None) -> tuple[Package, ...]
     """
     try:
         found = parse(body)
-    except NotFhir:
+    except NotJson:
         return None
     if found.get("resourceType") not in ("Parameters", "Bundle"):
         return None

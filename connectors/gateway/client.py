@@ -5,7 +5,6 @@ lost answer comes a search, never the same request again. A record is named by t
 of that URL is not followed. Sources: Availity Service Reviews 2.0.0 and Configurations 1.0.0; RFC 6749, section 4.4.
 """
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -14,22 +13,16 @@ from typing import Any
 
 import httpx
 
-from connectors.errors import Busy, OutcomeUnknown, Refused, Unreachable
-from connectors.exchange import send
+from connectors.errors import Busy, OutcomeUnknown, Refused
 from connectors.gateway.words import DEMO_SCOPE, MOCK_HEADER, SCOPE, TRANSACTION_HEADER
-from connectors.gateway.write import Json, encode
-from connectors.pas.fhir import NotFhir, parse, raw, token, whole
+from connectors.gateway.write import Json
+from connectors.lenient import NotJson, encode, parse, raw, token
+from connectors.oauth import Access
 from connectors.raw import RawAnswer
-from connectors.tokens import Token, TokenCache
 
-_TOKEN_LIFE = 300
-"""Seconds that a token lasts where the gateway does not say."""
-_LONGEST_LIFE = 86400
-_CONNECT_SECONDS = 5.0
 _BUSY_PAUSE = timedelta(seconds=2)
 """How long to leave the gateway alone after a 429, which names no time."""
 _RECORD = re.compile(r"[A-Za-z0-9._-]{1,80}")
-_RETURNED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 class GatewayAnswer(RawAnswer):
@@ -57,15 +50,13 @@ class GatewayClient:
         *,
         demo: bool,
     ) -> None:
-        self._http = http
+        self._access = Access(
+            http, token_url, client_id, client_secret, scope=DEMO_SCOPE if demo else SCOPE, name="gateway"
+        )
         self._reviews = f"{base_url.rstrip('/')}/v2/service-reviews"
         self._configurations = f"{base_url.rstrip('/')}/v1/configurations"
-        self._token_url = token_url
-        self._client_id = client_id
-        self._client_secret = client_secret
         self._answer_timeout = answer_timeout
         self._demo = demo
-        self._tokens = TokenCache()
 
     async def create(self, body: Json, within: timedelta | None = None) -> GatewayAnswer:
         """Send a new service review, once. `within` shortens the time that the gateway may take.
@@ -120,15 +111,13 @@ class GatewayClient:
         self, method: str, url: str, within: timedelta | None, *, writes: bool = False, **request: Any
     ) -> GatewayAnswer:
         limit = min(self._answer_timeout, within or self._answer_timeout).total_seconds()
-        bearer = await self._tokens.get(self._token_url, self._fetch)
-        answer = await self._send(method, url, bearer, limit, writes=writes, **request)
-        if answer.status_code == HTTPStatus.UNAUTHORIZED:
-            # Not taken up: a token can end, or be withdrawn, while we hold it.
-            self._tokens.drop(self._token_url, bearer)
-            bearer = await self._tokens.get(self._token_url, self._fetch)
-            answer = await self._send(method, url, bearer, limit, writes=writes, **request)
-        if answer.status_code in _RETURNED or answer.is_redirect:
-            raise Refused(f"gateway:{answer.status_code}")
+        headers = {"Accept": "application/json"} | (
+            {"Content-Type": "application/json"} if "content" in request else {}
+        )
+        try:
+            answer = await self._access.call(method, url, limit, headers, writes=writes, **request)
+        except Busy as busy:
+            raise Busy(busy.code, busy.retry_after or _BUSY_PAUSE) from None
         self._require_mock(answer, writes=writes)
         return GatewayAnswer(
             status=answer.status_code,
@@ -144,43 +133,6 @@ class GatewayClient:
         if self._demo and answer.is_success and not page and answer.headers.get(MOCK_HEADER, "").lower() != "true":
             raise (OutcomeUnknown if writes else Refused)("gateway:not_a_mock_answer")
 
-    async def _send(
-        self, method: str, url: str, bearer: str, limit: float, *, writes: bool, **request: Any
-    ) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {bearer}", "Accept": "application/json"}
-        if "content" in request:
-            headers["Content-Type"] = "application/json"
-        patience = httpx.Timeout(limit, connect=min(limit, _CONNECT_SECONDS))
-        try:
-            async with asyncio.timeout(limit):
-                return await send(self._http, method, url, writes=writes, headers=headers, timeout=patience, **request)
-        except TimeoutError:
-            raise (OutcomeUnknown if writes else Unreachable)("timeout") from None
-        except Busy as busy:
-            if writes and busy.code != str(HTTPStatus.TOO_MANY_REQUESTS.value):
-                # Some gateways say 503 of a request that they have passed on.
-                raise OutcomeUnknown(busy.code) from None
-            raise Busy(busy.code, busy.retry_after or _BUSY_PAUSE) from None
-
-    async def _fetch(self) -> Token:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self._client_id,
-            "client_secret": self._client_secret(),
-            "scope": DEMO_SCOPE if self._demo else SCOPE,
-        }
-        answer = await send(self._http, "POST", self._token_url, data=form, headers={"Accept": "application/json"})
-        if not answer.is_success:
-            raise Refused(f"token:{answer.status_code}")
-        try:
-            given = parse(answer.content)
-        except NotFhir:
-            raise Unreachable("token:not_json") from None
-        bearer = raw(given.get("access_token"))
-        if not bearer or not bearer.isascii() or not bearer.isprintable():
-            raise Unreachable("token:missing")
-        return Token(bearer, float(whole(given.get("expires_in"), 1, _LONGEST_LIFE) or _TOKEN_LIFE))
-
 
 def _record(answer: httpx.Response) -> str | None:
     """The record that an answer points at: by its `Location`, else by the `id` in its body."""
@@ -188,6 +140,6 @@ def _record(answer: httpx.Response) -> str | None:
     if not named and answer.is_success:
         try:
             named = raw(parse(answer.content).get("id"))
-        except NotFhir:
+        except NotJson:
             return None
     return named if _RECORD.fullmatch(named) else None

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from connectors.gateway.client import GatewayAnswer
-from connectors.pas.fhir import Json, NotFhir, objects, parse, raw, text
+from connectors.lenient import Json, NotJson, objects, parse, raw, text
 from domain.decision import AnswerError
 
 MAX_PROBLEMS = 10
@@ -52,7 +52,7 @@ def read_configuration(answer: GatewayAnswer) -> Configuration | None:
         return None
     try:
         found = parse(answer.body)
-    except NotFhir:
+    except NotJson:
         return None
     whole = [rules for rules in objects(found.get("configurations")) if _mapping(rules.get("elements"))]
     return Configuration(whole[0], answer) if whole else None

@@ -11,8 +11,8 @@ from typing import Any
 
 from connectors.codes import AUTHORIZES, INFORMATION_REQUIRED, OUTCOMES
 from connectors.gateway.words import ENDINGS, PROCEDURE_FIELDS, REVIEW_FIELDS, TRACE_NOTE
+from connectors.lenient import Json, NotJson, day, objects, parse, raw, text, token
 from connectors.ours import Ours
-from connectors.pas.fhir import Json, NotFhir, day, objects, parse, raw, text, token
 from domain.decision import (
     AnswerError,
     Decision,
@@ -59,7 +59,7 @@ def read_answers(
         return ()
     try:
         found = parse(body)
-    except NotFhir:
+    except NotJson:
         page = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
         what = "a web page" if page else "no JSON object, or breaks off, or is too large to be read"
         kind = text(media_type, 60)

@@ -8,7 +8,6 @@ the payer's name for the provider, and `sessionId` is a word of the query only. 
 but cannot be searched by: a search goes by patient, requester and dates, and what it finds is told apart by the note.
 """
 
-import json
 import textwrap
 from collections.abc import Iterable
 from types import MappingProxyType
@@ -112,11 +111,6 @@ def preview(
             return dict(search_query(request, practice, payer_code, request.prior_numbers))
         case "cancel":
             return {"method": "DELETE", "record": record}
-
-
-def encode(body: Json) -> bytes:
-    """Return the JSON text that is sent, always the same for the same body."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def ours(request: Request, records: Iterable[str] = ()) -> Ours:

@@ -9,9 +9,10 @@ from http import HTTPStatus
 
 from connectors.codes import QUESTIONNAIRE
 from connectors.errors import Refused
+from connectors.lenient import Json, NotJson, objects, parse, raw
 from connectors.pas import parties
 from connectors.pas.documents import document_reference, document_type, form, is_form, report_type
-from connectors.pas.fhir import Json, NotFhir, codings, objects, parse, raw
+from connectors.pas.fhir import codings
 from connectors.pas.parties import PasPayer
 from connectors.pas.words import NPI
 from connectors.raw import RawAnswer
@@ -134,7 +135,7 @@ def is_held(answer: RawAnswer) -> bool:
 
     Raises:
         Refused: it did not take them; `attachment_too_large` where they are too large.
-        NotFhir: a success that says something else than that it took them.
+        NotJson: a success that says something else than that it took them.
     """
     if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         raise Refused("attachment_too_large")
@@ -145,14 +146,14 @@ def is_held(answer: RawAnswer) -> bool:
     found = parse(answer.body)
     severities = {raw(issue.get("severity")) for issue in objects(found.get("issue"))}
     if found.get("resourceType") != "OperationOutcome" or not severities <= {"information", "success"}:
-        raise NotFhir("The answer to the documents is neither empty nor a remark.")
+        raise NotJson("The answer to the documents is neither empty nor a remark.")
     return "information" in severities
 
 
 def _issue_codes(body: bytes) -> list[str]:
     try:
         found = parse(body)
-    except NotFhir:
+    except NotJson:
         return []
     codes = (raw(issue.get("code")) for issue in objects(found.get("issue")))
     return sorted({code for code in codes if code in _ISSUES})[:3]

@@ -7,9 +7,9 @@ Source: FHIR R4 CapabilityStatement; PAS 2.2.1 and 2.0.1, the operations `Claim/
 from http import HTTPStatus
 
 from connectors.errors import NotUnderstood, Refused
+from connectors.lenient import Json, NotJson, objects, parse, raw, text
 from connectors.offer import Offer
 from connectors.pas.client import PasClient
-from connectors.pas.fhir import Json, NotFhir, objects, parse, raw, text
 from connectors.raw import RawAnswer
 from domain.base import Frozen
 from domain.policy_rules import Ability
@@ -55,7 +55,7 @@ def read_statement(answer: RawAnswer) -> Statement:
         raise Refused(f"{PATH}:{answer.status}")
     try:
         found = parse(answer.body)
-    except NotFhir:
+    except NotJson:
         raise NotUnderstood(f"{PATH}:not_fhir", answer.body, media_type) from None
     if found.get("resourceType") != "CapabilityStatement":
         raise NotUnderstood(f"{PATH}:no_capability_statement", answer.body, media_type)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from connectors.codes import ROLE_FACILITY, ROLE_ORDERING, ROLE_RENDERING, SERVICE_TYPES
 from connectors.errors import Refused
+from connectors.lenient import Json
 from connectors.pas import parties
 from connectors.pas.documents import document_reference, form, is_form, report_type
 from connectors.pas.elements import (
@@ -21,7 +22,6 @@ from connectors.pas.elements import (
     service,
     timed,
 )
-from connectors.pas.fhir import Json
 from connectors.pas.identity import entry_id, full_url, line_trace
 from connectors.pas.parties import PasPayer, concept, resource
 from connectors.pas.words import (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from connectors.codes import DOCUMENT_TYPE, DOCUMENT_TYPES, QUESTIONNAIRE, REPORT_TYPE, REPORT_TYPES
 from connectors.errors import Refused
-from connectors.pas.fhir import Json, NotFhir, objects, parse, raw
+from connectors.lenient import Json, NotJson, objects, parse, raw
 from connectors.pas.parties import concept, resource
 from connectors.pas.words import LOINC, NOTE_CATEGORY, X12_REPORT
 from domain.order import DocumentRef
@@ -62,7 +62,7 @@ def form(content: bytes, refer: Refer) -> Json:
     """
     try:
         found = parse(content)
-    except NotFhir:
+    except NotJson:
         raise Refused("document:no_questionnaire_response") from None
     if found.get("resourceType") == "Bundle":
         inside = [entry.get("resource") for entry in objects(found.get("entry"))]

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from connectors.codes import UNIT_KINDS, UNITS
-from connectors.pas.fhir import Json
+from connectors.lenient import Json
 from connectors.pas.parties import concept
 from connectors.pas.words import CPT, HCPCS, PAS, PAS_CODES, X12_ENTITY, X12_QUANTITY
 from domain.decision import Number, NumberType

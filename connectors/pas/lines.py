@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.codes import AUTHORIZES, OUTCOMES
+from connectors.lenient import Json, day, objects, raw, text, token, whole
 from connectors.ours import Ours
-from connectors.pas.fhir import Json, codings, day, extensions, objects, parts, period, raw, text, token, whole
+from connectors.pas.fhir import codings, extensions, parts, period
 from connectors.pas.words import ACTION_SYSTEMS
+from connectors.review import Action
 from domain.decision import LineDecision, Number, NumberType, Outcome, Reason
 
 MAX_REASONS = 8
@@ -29,26 +31,6 @@ _OF_ADJUDICATION = frozenset(
     "id extension modifierExtension category reason amount value".split()  # noqa: SIM905 - read at a glance
 )
 """Elements of FHIR R4's ClaimResponse. Beside another one no decision is inherited from the whole."""
-
-
-@dataclass(frozen=True)
-class Action:
-    """A review action (HCR): what was decided, verbatim and by meaning."""
-
-    outcome: Outcome
-    code: str | None = None
-    numbers: tuple[str, ...] = ()
-    reasons: tuple[Reason, ...] = ()
-
-    @property
-    def number_type(self) -> NumberType:
-        """What its number is good for: a certification only of what is authorized."""
-        return NumberType.CERTIFICATION if self.outcome in AUTHORIZES else NumberType.ADMINISTRATIVE
-
-    @property
-    def permits(self) -> bool:
-        """Whether by it anything may be done."""
-        return self.outcome in AUTHORIZES or self.outcome is Outcome.NOT_REQUIRED
 
 
 @dataclass

@@ -10,7 +10,7 @@ import uuid
 from pydantic import Field
 
 from connectors.codes import ROLE_PAYER, ROLE_PROVIDER
-from connectors.pas.fhir import Json
+from connectors.lenient import Json
 from connectors.pas.identity import NAMESPACE
 from connectors.pas.words import (
     EIN,

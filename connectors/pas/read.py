@@ -10,21 +10,9 @@ from http import HTTPStatus
 from typing import Literal
 
 from connectors.codes import AUTHORIZES, INFORMATION_REQUIRED, NOT_FOUND, QUESTIONNAIRE
+from connectors.lenient import Json, NotJson, day, objects, parse, text, token, whole
 from connectors.ours import Ours
-from connectors.pas.fhir import (
-    Index,
-    Json,
-    NotFhir,
-    codings,
-    day,
-    extensions,
-    objects,
-    parse,
-    reference,
-    text,
-    token,
-    whole,
-)
+from connectors.pas.fhir import Index, codings, extensions, reference
 from connectors.pas.lines import Lines, distinct, read_lines, reasons_of, strings
 from connectors.pas.words import IDENTIFIER_TYPE, LOINC
 from domain.base import Frozen
@@ -100,7 +88,7 @@ def read_answers(
     """
     try:
         resource = parse(body)
-    except NotFhir as error:
+    except NotJson as error:
         kind = text(media_type, 60)
         return (unreadable(str(error) if kind is None else f"{error} (sent as {kind})"),)
     responses, outcomes, other = _responses(resource, Index({}), _DEPTH)
@@ -122,7 +110,7 @@ def read_notification(body: bytes) -> Notification:
     """Read a callback: the notification Bundle of the Subscriptions backport, or the bare answer that some payers send."""
     try:
         resource = parse(body)
-    except NotFhir:
+    except NotJson:
         return Notification(type="unreadable")
     index = Index(resource if resource.get("resourceType") == "Bundle" else {"entry": [{"resource": resource}]})
     status = next(index.of_type("Parameters"), None)

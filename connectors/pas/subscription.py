@@ -8,8 +8,8 @@ from http import HTTPStatus
 from urllib.parse import quote
 
 from connectors.errors import NotUnderstood
+from connectors.lenient import Json, NotJson, objects, parse, raw, token
 from connectors.pas.client import PasClient
-from connectors.pas.fhir import Json, NotFhir, objects, parse, raw, token
 from connectors.pas.parties import resource
 from connectors.pas.words import BACKPORT, TOPIC
 
@@ -92,7 +92,7 @@ async def _held(client: PasClient, wanted: Json, reference: str | None) -> Json 
         return None  # a payer need not let itself be searched
     try:
         entries = objects(parse(answer.body).get("entry"))
-    except NotFhir:
+    except NotJson:
         return None
     mine = [entry["resource"] for entry in entries if _usable(entry.get("resource"))]
     same = [one for one in mine if _says(one)[0] == _says(wanted)[0]]
@@ -102,7 +102,7 @@ async def _held(client: PasClient, wanted: Json, reference: str | None) -> Json 
 def _subscription(body: bytes) -> Json | None:
     try:
         found = parse(body)
-    except NotFhir:
+    except NotJson:
         return None
     return found if _usable(found) else None
 

@@ -7,9 +7,9 @@ Claim stands in the Bundle as it was sent, but not what that one took the place 
 from collections.abc import Sequence
 from typing import Any
 
+from connectors.lenient import Json
 from connectors.pas.claim import CANCEL, REVISED
 from connectors.pas.elements import coded, extension, numbered
-from connectors.pas.fhir import Json
 from connectors.pas.parties import concept
 from connectors.pas.words import HL7, PAS, X12_CERTIFICATION
 from domain.decision import Number

@@ -6,14 +6,13 @@ Source: PAS 2.2.1 and 2.0.1, `profile-pas-request-bundle`, `-inquiry-request-bun
 `-claim-inquiry`.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from connectors.lenient import Json
 from connectors.pas.attachment import attachment_parameters, attachments
 from connectors.pas.claim import Version, Writer
 from connectors.pas.elements import extension, numbered, service
-from connectors.pas.fhir import Json
 from connectors.pas.identity import cancel_trace, entry_id, full_url, line_trace
 from connectors.pas.parties import PasPayer, concept, resource
 from connectors.pas.update import Documents, cancelled, related, revised
@@ -165,11 +164,6 @@ def preview(
             return attachment_parameters(request, practice, payer, one, contents or {})
 
 
-def encode(message: Json) -> bytes:
-    """Return the JSON text that is sent, always the same for the same message."""
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def _bundle(writer: Writer, claims: dict[str, Json], identifier: str, profile: str = _REQUEST) -> Json:
     """The Bundle of Claims, the new one first, with all that they refer to and nothing else."""
     first, *others = claims
@@ -201,7 +195,6 @@ __all__ = [
     "Message",
     "Version",
     "cancel_bundle",
-    "encode",
     "inquiry_bundle",
     "preview",
     "submit_bundle",

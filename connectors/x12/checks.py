@@ -5,11 +5,12 @@ Each finding names the field in the practice's words, what is wrong, and what to
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from connectors.codes import ROLE_FACILITY, ROLE_ORDERING, ROLE_PROVIDER, ROLE_RENDERING
 from connectors.x12.hl import read_levels
 from connectors.x12.segments import Segment, written
+from connectors.x12.values import day
 from connectors.x12.words import EVENT, LENGTHS, PARENTS, SERVICE
 from domain.base import Frozen, Sentence
 from domain.order import luhn_valid
@@ -162,7 +163,7 @@ class _Inspection:
             yield _wrong(f"{who}: id", "NM109", "It is missing.", "Fill it in.")
 
     def _birth(self, who: str, one: Segment) -> Iterator[Finding]:
-        born = _day(one.get(2))
+        born = day(one.get(2))
         if born is None or not self._today.year - _OLDEST <= born.year or born > self._today:
             yield _wrong(
                 f"{who}: date of birth",
@@ -185,7 +186,7 @@ class _Inspection:
 
     def _dates(self, who: str, one: Segment) -> Iterator[Finding]:
         said = one.get(3).split("-") if one.get(2) == "RD8" else [one.get(3)]
-        days = [_day(part) for part in said]
+        days = [day(part) for part in said]
         known = [day for day in days if day is not None]
         field = f"{who}: date {one.get(1)}"
         if len(known) != len(days) or len(days) != (2 if one.get(2) == "RD8" else 1):
@@ -201,12 +202,3 @@ class _Inspection:
 
 def _wrong(field: str, where: str, problem: str, remedy: str) -> Finding:
     return Finding(field=field, where=where, problem=problem, remedy=remedy)
-
-
-def _day(said: str) -> date | None:
-    if not _DAY.fullmatch(said):
-        return None
-    try:
-        return datetime.strptime(said, "%Y%m%d").date()  # noqa: DTZ007 - a calendar day has no zone
-    except ValueError:
-        return None

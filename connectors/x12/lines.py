@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from connectors.codes import AUTHORIZES, INFORMATION_REQUIRED, QUESTIONNAIRE
 from connectors.ours import Ours
+from connectors.review import Action
 from connectors.x12.hl import Level, Levels
 from connectors.x12.identity import line_trace
-from connectors.x12.statement import MAX_REASONS, Action, Asked, Statement, read_statement
+from connectors.x12.statement import MAX_REASONS, Asked, Statement, read_statement
 from connectors.x12.values import Span, text
 from connectors.x12.words import EFFECTIVE, EVENT_DATE, EXPIRES, REJECTION_SYSTEM, SERVICE, SERVICE_DATE
 from domain.decision import AnswerError, InformationAsk, LineDecision, Number, Outcome, Reason

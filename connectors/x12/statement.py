@@ -7,7 +7,8 @@ is known can approve anything; two that differ, or one that is not known, are `u
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from connectors.codes import AUTHORIZES, OUTCOMES, QUESTIONNAIRE
+from connectors.codes import OUTCOMES, QUESTIONNAIRE
+from connectors.review import Action
 from connectors.x12.hl import Level
 from connectors.x12.segments import Segment
 from connectors.x12.values import Span, span, text, token, whole
@@ -32,21 +33,6 @@ MAX_REASONS = 8
 MAX_ASKED = 10
 _TEXT = 500
 _PWK_NUMBER = "AC"
-
-
-@dataclass(frozen=True)
-class Action:
-    """A review action (HCR): what was decided, verbatim and by meaning."""
-
-    outcome: Outcome
-    code: str | None = None
-    numbers: tuple[str, ...] = ()
-    reasons: tuple[Reason, ...] = ()
-
-    @property
-    def number_type(self) -> NumberType:
-        """What its number is good for: a certification only of what is authorized."""
-        return NumberType.CERTIFICATION if self.outcome in AUTHORIZES else NumberType.ADMINISTRATIVE
 
 
 @dataclass(frozen=True)
