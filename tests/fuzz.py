@@ -7,14 +7,16 @@ Mutations: bytes (flips, inserts, cuts, copies); truncation; concatenation with 
 duplicate, swap, retype, nest deeply, gigantic values); in X12 segments and elements (delete, duplicate, swap, empty,
 gigantic), delimiters, counts. Excluded by construction, because such a mutant is itself an approval or moves one:
 
-- A code that approves, and what names our request or one of its lines, never occurs more often than it did
-  (`Rail.protected`); what would, is drawn anew. A mutant of two answers may grant what either grants.
+- A code that approves, and what names our request or one of its lines (in a notification: any line), never occurs
+  more often than it did (`Rail.protected`); what would, is drawn anew. A mutant of two answers may grant what either
+  grants.
 - Where an answer approves and also denies, pends or rejects (`Seed.mixed`), whole parts that hold either are not taken
   away, copied or moved: "all but line 3" without the part on line 3 says "all". Their bytes and single values are
   damaged like all others, and then must not approve what they did not. Nor is their count of segments mended: it is
   what tells that something is missing.
 
-A certification number is granted where the original authorized the line (its value may be damaged unseen).
+A certification number is granted where the original authorized the line (its value may be damaged unseen). Only what
+answers our request grants anything (`Ours.answered_by`), as in the product.
 """
 
 import argparse

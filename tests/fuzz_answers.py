@@ -127,12 +127,13 @@ def _seeds(rail: Rail) -> tuple[Seed, ...]:
     return tuple(found.values())
 
 
-def granted_by(decisions: Iterable[Decision]) -> Granted:
-    """What decisions grant. Raises `AssertionError` for one that cannot be kept."""
+def granted_by(ours: Iterable[Decision], everything: Iterable[Decision]) -> Granted:
+    """What decisions about our request grant. Raises `AssertionError` where anything that was read cannot be kept."""
     ahead, authorized, certified, whole = set[int](), set[int](), set[int](), False
-    for decision in decisions:
+    for decision in everything:
         assert decision.lines or decision.result is not Result.DECIDED
         assert Decision.model_validate_json(decision.model_dump_json()) == decision
+    for decision in ours:
         for line in decision.lines:
             ahead |= {line.line} if line.decision.permits else set()
             authorized |= {line.line} if line.decision in AUTHORIZES else set()
@@ -150,7 +151,8 @@ Reader = Callable[..., tuple[Decision, ...]]
 
 def _decisions(reader: Reader, mine: Ours) -> Callable[[bytes, int], Granted]:
     def read(body: bytes, status: int) -> Granted:
-        return granted_by(reader(body, "text/plain", status, mine, inquiry=len(body) % 2 == 1))
+        said = reader(body, "text/plain", status, mine, inquiry=len(body) % 2 == 1)
+        return granted_by([decision for decision in said if mine.answered_by(decision)], said)
 
     return read
 
@@ -158,7 +160,7 @@ def _decisions(reader: Reader, mine: Ours) -> Callable[[bytes, int], Granted]:
 def _notified(body: bytes, _status: int) -> Granted:
     note = read_notification(body)
     assert type(note).model_validate_json(note.model_dump_json()) == note
-    return granted_by(note.decisions)
+    return granted_by(note.decisions, note.decisions)
 
 
 def _benefits(body: bytes, _status: int) -> Granted:
@@ -325,7 +327,9 @@ _JSON_WORDS = _WORDS + rb'|"(?:itemSequence|sequence)": ?\[?(?:1|3)(?:\.0|e0|E0)
 _LIMITS = rb'"(?:A3|A4|C|CT|ZZ|X9)"|"error"|validationMessages": ?\[\{|modifierExtension'
 _X12_LIMITS = rb"(?:HCR[*|](?!A1|A2|A6|NA))|AAA"
 _CODES_ = rb"(?<![0-9A-Za-z])(?:" + _CODES + rb")(?![0-9A-Za-z])"
-_ACTIVE = re.compile(rb"(?<![0-9])[1-5](?![0-9])")
+_ACTIVE = re.compile(rb"EB[^0-9A-Za-z][1-5](?![0-9])")
+_ANY_LINE = _WORDS + rb'|"(?:itemSequence|sequence)": ?[^,}\]]*'
+"""Without a request to compare with, a notification approves whatever line it names."""
 _TAKEN = re.compile(rb"\b[AEP]\b")
 RAILS = {
     rail.name: rail
@@ -363,7 +367,7 @@ RAILS = {
             _notified,
             _notifications,
             re.compile(_CODES_),
-            re.compile(_JSON_WORDS),
+            re.compile(_ANY_LINE),
             re.compile(_LIMITS),
             is_json=True,
         ),

@@ -39,6 +39,8 @@ MAX_ERRORS = 10
 MAX_NOTES = 10
 _TRACE = 120
 _SET = re.compile(r"[0-9]{3}")
+_MISCOUNTED = frozenset({"SE_LOST", "SE_WRONG"})
+"""One segment more than were counted is met in published answers, and taken."""
 _UNDECIDED = frozenset({Outcome.PENDED, Outcome.CONTACT_PAYER, Outcome.UNKNOWN})
 
 
@@ -126,8 +128,8 @@ class _Answer:
         """Why a transaction must not be relied on, whatever it decides; None where it may be."""
         if not self._transaction.closed:
             return "It is cut off: the transaction is not closed."
-        if any(problem.code == "SE_LOST" for problem in self._transaction.problems):
-            return "It counts more segments than it holds: some may be lost."
+        if any(problem.code in _MISCOUNTED for problem in self._transaction.problems):
+            return "It counts other segments than it holds: some may be lost."
         if self._strays:
             return "Segments stand outside of every transaction: some may have been torn off from this one."
         if not self._levels.is_sound:

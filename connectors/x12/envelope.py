@@ -328,6 +328,8 @@ class _Opener:
         if one is not None and closed:
             if _number(one.get(1)) > len(inner) + 2:
                 self._note("SE_LOST", "A transaction counts more segments than it holds: some may be lost.")
+            elif _number(one.get(1)) < len(inner) + 1:
+                self._note("SE_WRONG", "A transaction counts far fewer segments than it holds, or counts none.")
             else:
                 self._match(one, 1, len(inner) + 2, "SE_COUNT", "A transaction counts other segments than it holds.")
             self._same(one.get(2), st.get(2), "SE_CONTROL", "ST and SE have different control numbers.")

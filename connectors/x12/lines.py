@@ -39,7 +39,7 @@ class Lines:
     decides: bool = False
     """Whether anything in it is a decision or a remark in place of one."""
     contradicts: bool = False
-    """Whether it decides one line twice, and differently."""
+    """Whether it decides one line twice, and differently, or numbers two levels alike."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -70,6 +70,7 @@ def read_lines(event: Level, levels: Levels, mine: Ours | None, *, inquiry: bool
             f"The whole is decided as {stated.action.code}, and lines otherwise: compare with the answer."
         )
     if whole is not None:
+        lines.contradicts = lines.contradicts or any(p.code == "HL_DUPLICATE" for p in levels.problems)
         _add_unnamed(lines, whole, services, mine)
     if any(line.decision is Outcome.PENDED for line in lines.all):
         _ask(lines, stated, None, Outcome.PENDED)
