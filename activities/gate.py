@@ -5,25 +5,32 @@ for want of a database. The rate is the task queue's (`worker.py`); a STAT reque
 """
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
-from connectors.errors import Busy, OutcomeUnknown, Unreachable
+from connectors.errors import Busy, OutcomeUnknown, Refused, Unreachable
 from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
 from domain.calendars import Calendar, add
 from domain.order import Urgency
 from domain.policy_rules import Channel
 from runtime.logs import get_logger
-from store import channels
+from store import alerts, channels
+from store.alerts import Alert
 from store.database import Database
 from store.errors import StoreAway
 
 BREAKER_OPEN = "breaker_open"
 """The code of a request that was not sent because its channel is out of order: the plan may take another at once."""
+CHANNEL_DOWN = "channel_down"
+"""The kind of alert about a channel that is out of order, or that lets a practice not in."""
+_NOT_LET_IN = re.compile(r"token:.*|[a-z_.]+:40[134]|core:Sender.*|MissingSecret")
 _POLL_SECONDS = 0.5
+_NEVER = 1_000_000
+"""A refusal opens no breaker: the channel answers, and the plan takes another by itself."""
 _SHARE_TO_WAIT = 0.25
 """How much of an action's patience may go by while all places are taken."""
 
@@ -59,6 +66,10 @@ class Gate:
             except (Unreachable, OutcomeUnknown) as error:
                 await self._failed(action, channel, error.code)
                 raise
+            except Refused as error:
+                if _NOT_LET_IN.fullmatch(error.code):
+                    await self._failed(action, channel, error.code, opens=False)
+                raise
         await self._worked(action, channel)
 
     async def _may_go(self, action: Asked, channel: Channel) -> bool:
@@ -69,26 +80,44 @@ class Gate:
         except StoreAway:
             return True
 
-    async def _failed(self, action: Asked, channel: Channel, error: str) -> None:
+    async def _failed(self, action: Asked, channel: Channel, error: str, *, opens: bool = True) -> None:
         rule = channel.breaker
         if rule is None:
             return
         open_for = add(action.now, rule.open_for, Calendar(time_zone="UTC")) - action.now
         try:
             opened = await channels.failed(
-                self._database, *_key(action), error=error, now=action.now, after=rule.failures, open_for=open_for
+                self._database,
+                *_key(action),
+                error=error,
+                now=action.now,
+                after=rule.failures if opens else _NEVER,
+                open_for=open_for,
             )
         except StoreAway:
             return
-        if opened:
-            log.warning("a channel is out of order", payer=action.payer, rail=action.request.rail, code=error)
+        if opened or not opens:
+            await self._tell(action, error)
+
+    async def _tell(self, action: Asked, code: str) -> None:
+        """Let an operator know, once for all cases: a case goes another way, and its own task is gone with that."""
+        log.warning("a channel is out of order", payer=action.payer, rail=action.request.rail, code=code)
+        name, rail = action.policy.name, action.request.rail
+        alert = Alert(
+            key=_alert(action),
+            kind=CHANNEL_DOWN,
+            practice=action.practice,
+            subject=action.payer,
+            sentence=f"{name} cannot be asked by {rail} for {action.practice} ({code[:80]}). Requests wait or go another way.",
+            remedy="Run `vigil rail check` for the payer; mend the credentials or the address, or ask the payer when it is back.",
+        )
+        with suppress(StoreAway):  # it is logged, and told again when the next request fails
+            await alerts.keep(self._database, [alert], action.now)
 
     async def _worked(self, action: Asked, channel: Channel) -> None:
-        if channel.breaker is not None:
-            try:
-                await channels.worked(self._database, *_key(action))
-            except StoreAway:
-                return
+        with suppress(StoreAway):  # the next request that gets through says it again
+            if channel.breaker is not None and await channels.worked(self._database, *_key(action)):
+                await alerts.clear(self._database, [_alert(action)], action.now, practice=action.practice)
 
     @asynccontextmanager
     async def _place(self, action: Asked, channel: Channel) -> AsyncIterator[None]:
@@ -114,6 +143,10 @@ class Gate:
                 await channels.give_slot_back(self._database, carrier, holder)
             except StoreAway:
                 log.warning("a place at a carrier falls free only by time", carrier=carrier)
+
+
+def _alert(action: Asked) -> str:
+    return f"{CHANNEL_DOWN}/{action.payer}/{action.request.rail}"
 
 
 def _key(action: Asked) -> tuple[str, str, str]:

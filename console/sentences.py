@@ -143,7 +143,7 @@ def _request(fact: Fact) -> str | None:
         case AnswerNotUnderstood():
             return f"An answer to request {fact.attempt} was not understood: {fact.why}"
         case NotificationClaimed():
-            return f"A notification in the name of {fact.payer} could not be verified: {fact.why}"
+            return f"Word came in the name of {fact.payer} that only makes Vigil ask: {fact.why}"
         case RequestWithdrawn():
             return f"Request {fact.attempt} withdrawn."
         case RequestEnded():

@@ -47,12 +47,14 @@ async def admit(db: Database, practice: str, payer: str, rail: str, now: datetim
         return bool(mine)
 
 
-async def worked(db: Database, practice: str, payer: str, rail: str) -> None:
-    """Note that the channel answered. Raises `StoreAway`."""
+async def worked(db: Database, practice: str, payer: str, rail: str) -> bool:
+    """Note that the channel answered. True where it had failed before. Raises `StoreAway`."""
     async with db.connection() as connection:
-        await connection.execute(
-            "DELETE FROM channel_health WHERE practice = $1 AND payer = $2 AND rail = $3", practice, payer, rail
+        mended = await connection.fetchval(
+            "DELETE FROM channel_health WHERE practice = $1 AND payer = $2 AND rail = $3 RETURNING true",
+            *(practice, payer, rail),
         )
+    return bool(mended)
 
 
 async def failed(
@@ -66,7 +68,10 @@ async def failed(
     after: int,
     open_for: timedelta,
 ) -> bool:
-    """Note that the channel did not answer; after so many times in a row it is open. True where it is. Raises `StoreAway`."""
+    """Note that the channel did not answer, or lets nobody in; after so many times in a row it is open. True where it is.
+
+    Raises `StoreAway`.
+    """
     async with db.connection() as connection:
         opened = await connection.fetchval(
             """

@@ -12,6 +12,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from activities.gate import CHANNEL_DOWN
+from activities.subscriptions import NOT_KEPT
 from activities.sweep import UNREADABLE
 from activities.watch_alerts import (
     ARCHIVE_LAG,
@@ -267,7 +269,7 @@ def test_the_runbook_has_a_page_on_every_alert_and_names_real_metrics() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text()
     pages = set(re.findall(r"^## ([a-z-]+)$", runbook, re.MULTILINE))
     kinds = {OVERDUE, STUCK, RESTORED, UNRESTORABLE, DATABASE_AWAY, ARCHIVE_LAG, ROUND_MISSING, ORDER_WITHOUT_CASE}
-    kinds.add(UNREADABLE)
+    kinds |= {UNREADABLE, NOT_KEPT, CHANNEL_DOWN}
     assert {kind.replace("_", "-") for kind in kinds} <= pages
     assert set(re.findall(r"\]\(#([a-z-]+)\)", runbook)) == pages
     known = {sample.name for family in REGISTRY.collect() for sample in family.samples}

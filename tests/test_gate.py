@@ -13,7 +13,7 @@ from domain.actions import InquireStatus
 from domain.calendars import Span
 from domain.order import Urgency
 from domain.policy_rules import BreakerRule
-from store import channels
+from store import alerts, channels
 from store.database import Database
 from store.migrate import migrate
 from tests import builders, pas_requests
@@ -127,3 +127,24 @@ async def test_without_a_database_nothing_is_held_back() -> None:
     for _ in range(2 * RULE.failures):
         await fail(gone, inquiry("p", concurrency=1), Unreachable("ConnectError"))
     assert await passes(gone, inquiry("p", concurrency=1))
+
+
+async def test_an_operator_hears_of_a_channel_once_and_until_it_works_again(gate: Gate) -> None:
+    practice = f"p-{uuid.uuid4().hex[:8]}"
+
+    async def told() -> list[str]:
+        return [one.key for one in await alerts.open_alerts(gate._database, practice) if one.practice == practice]
+
+    await fail(gate, inquiry(practice), Refused("content:422"))
+    assert await told() == []
+    for _ in range(2):
+        await fail(gate, inquiry(practice), Refused("token:401"))
+    assert await told() == ["channel_down/meridian-ppo/pas"]
+    assert await passes(gate, inquiry(practice)), "a refusal opens no breaker"
+    assert await told() == []
+
+    for _ in range(RULE.failures):
+        await fail(gate, inquiry(practice), Unreachable("ConnectError"))
+    assert await told() == ["channel_down/meridian-ppo/pas"]
+    assert await passes(gate, inquiry(practice, NOW + timedelta(minutes=11)))
+    assert await told() == []

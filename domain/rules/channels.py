@@ -23,7 +23,7 @@ from domain.track import Track
 BREAKER_OPEN = "breaker_open"
 """The error of an action that was not sent because its channel is out of order for everybody."""
 _CHANNELS_FAULT = re.compile(
-    r"policy:.*|rail_unknown.*|practice_unknown|not_granted:.*|token:.*|[a-z_.]+:40[134]|([A-Z][a-z]+)+"
+    r"policy:.*|rail_unknown.*|practice_unknown|core:.*|not_granted:.*|token:.*|[a-z_.]+:40[134]|([A-Z][a-z]+)+"
 )
 """Refusals that are not the request's: no such rail or way in, no credentials, a wrong setting or address."""
 
