@@ -28,6 +28,10 @@ _CHANNELS_FAULT = re.compile(
 """Refusals that are not the request's: no such rail or way in, no credentials, a wrong setting or address."""
 
 
+CARRIED = frozenset({Rail.FAX, Rail.DIRECT})
+"""Rails on which a carrier delivers, and says only that."""
+
+
 @dataclass(frozen=True)
 class Way:
     """The way that a request takes now."""
@@ -54,7 +58,7 @@ def automatic(policy: PolicySlice | None, rail: str | None, ability: Ability) ->
 def looked_for_by(policy: PolicySlice | None, rail: str) -> Channel | None:
     """The channel by which Vigil can look whether a request arrived: it asks the payer, or who carried the paper."""
     channel = channel_of(policy, rail)
-    carried = channel is not None and channel.is_automatic and channel.rail in {Rail.FAX, Rail.DIRECT}
+    carried = channel is not None and channel.is_automatic and channel.rail in CARRIED
     return channel if carried else automatic(policy, rail, Ability.INQUIRE)
 
 

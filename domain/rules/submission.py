@@ -29,6 +29,7 @@ from domain.rules.asking import (
     short,
 )
 from domain.rules.channels import (
+    CARRIED,
     down_until,
     looked_for_by,
     refusals,
@@ -236,9 +237,14 @@ def search(
         return
     yield from _proof_due(track, policy, lost)
     channel = looked_for_by(policy, lost.rail)
+    looked = lost.ended_at
     for turn, after in enumerate(channel.search_after if channel else (), start=1):
         cause = f"search/{track.key}/{attempt.number}/{turn}"
-        if policy is None or channel is None or effort(case, now, cause, rests_of(case, channel)).failed:
+        if policy is None or channel is None:
+            continue
+        standing = effort(case, now, cause, rests_of(case, channel))
+        if standing.failed and standing.ended:
+            looked = standing.ended.recorded_at or looked
             continue  # this look has been taken
         yield Waiting(
             Stage.SUBMISSION,
@@ -246,7 +252,7 @@ def search(
             f"The answer of {policy.name} was lost or could not be read; Vigil looks there for the request "
             "before anything is sent again.",
         )
-        due = later(case, lost.ended_at, after)
+        due = now if _carrier_called(case, channel, policy.payer, looked) else later(case, lost.ended_at, after)
         due = down_until(max(due, now), channel, policy) or due
         if now < due:
             yield Look(due)
@@ -266,6 +272,12 @@ def search(
         )
         return
     yield find_request(case, now, track, policy, lost.rail, once=once)
+
+
+def _carrier_called(case: Case, channel: Channel, payer: str, since: datetime) -> bool:
+    """Whether who carries paper has called since: it may be over, which only the carrier itself can say."""
+    calls = (claim.recorded_at for claim in case.claims if claim.payer == payer)
+    return channel.rail in CARRIED and any(call is not None and call > since for call in calls)
 
 
 def _proof_due(track: Track, policy: PolicySlice | None, lost: Lost) -> Asks:

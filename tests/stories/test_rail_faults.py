@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import worker
+from api.webhook_facts import claimed
 from domain.actions import WithdrawRequest
 from domain.base import Turn
 from domain.decision import Ending, Outcome
@@ -106,6 +107,20 @@ async def test_a_fax_that_is_long_under_way_is_looked_for_at_its_carrier(shared:
     assert len((await driver.office.effects())["faxes"]) == 1
     await driver.until(lambda: driver.task(TaskKind.CHECK_STATUS) is not None)
     assert driver.turn is Turn.STAFF, "what a payer makes of a fax it tells people"
+
+
+async def test_a_carriers_call_hastens_the_look_that_is_due_anyway(shared: Block) -> None:
+    driver = await shared.open(only(policy("bluestem-mco"), Rail.FAX))
+    await driver.office.switch(fax_seconds=90)
+    await driver.settle()
+    assert driver.told("request_submitted") == []
+    (first, *_) = next(one for one in driver.case.policies.values()).channels[0].search_after
+    await driver.forward(timedelta(minutes=2))
+    assert driver.told("status_inquired") == [], f"the first look is due after {first}"
+
+    await driver.report(claimed("bluestem-mco", driver.now, timedelta(minutes=10)))
+    assert driver.track.attempt.reached_payer
+    assert len((await driver.office.effects())["faxes"]) == 1
 
 
 async def test_a_routine_request_goes_the_next_way_once_its_rests_are_over(shared: Block) -> None:
