@@ -171,7 +171,7 @@ def payer_of(name: str, channel: Channel) -> X12Payer:
         sender=channel.sender or "",
         receiver=channel.receiver or "",
         usage="P",
-        transmission="EL" if Ability.ATTACH in channel.can else "FX",
+        transmission="EL" if Ability.ATTACH in channel.can else "AA",
     )
 
 

@@ -354,6 +354,26 @@ def test_what_nobody_can_place_or_the_case_does_not_have_is_a_persons(code: str)
     assert "send_information" not in doing(plan)
 
 
+def test_what_a_278_only_names_follows_once_while_the_payer_decides() -> None:
+    ordered = order(payer="harbor-hmo", documents=())
+    case = known(ordered, brought(), sent_by("x12"))
+    hands = Hands(case)
+    hands.turn()
+    (action,) = [action for action in hands.begun if action.kind == "send_information"]
+    assert (action.asks, [ref.kind for ref in action.documents]) == ((), ["office_note"])  # type: ignore[attr-defined]
+    hands.fail("send_information", Failure.AMBIGUOUS)
+    hands.turn()
+    assert "send_information" not in [a.kind for a in hands.begun]
+    assert "send_information" in work(hands.case)
+
+    approved = Hands(with_facts(case, [said_by("x12", "approved", "HHA2044188")], MONDAY))
+    approved.turn()
+    assert "send_information" not in [a.kind for a in approved.begun]
+    by_pas = Hands(known(order(documents=()), brought(), submitted()))
+    by_pas.turn()
+    assert "send_information" not in [a.kind for a in by_pas.begun]
+
+
 def test_a_person_hands_in_what_is_missing_and_vigil_sends_it() -> None:
     case, _ = at(asked("ZZ"), MONDAY)
     opened = task(case, "send_information")

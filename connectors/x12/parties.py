@@ -34,7 +34,7 @@ class X12Payer(Frozen):
     charset: Charset = "extended"
     """Basic: everything in capitals."""
     transmission: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] = "EL"
-    """PWK02 of documents that go along: EL electronically (275), FX by fax, BM by mail."""
+    """PWK02 of documents that go along: EL electronically (275), AA available on request."""
 
     @property
     def route(self) -> Route:

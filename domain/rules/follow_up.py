@@ -27,7 +27,7 @@ from domain.rules.asking import (
     pursue,
 )
 from domain.rules.channels import automatic, channel_of, down_until, rests_of
-from domain.rules.information import open_ask, send_information
+from domain.rules.information import open_ask, send_along, send_information
 from domain.rules.submission import as_sent, find_request
 from domain.track import Track
 
@@ -66,6 +66,7 @@ def follow_up(case: Case, now: datetime) -> Asks:
             yield from send_information(case, now, track, policy, asked)
         else:
             yield Waiting(Stage.DECISION, Turn.PAYER, why)
+            yield from send_along(case, now, track, policy) if policy is not None else ()
         yield from _ask_again(case, now, track, attempt, policy)
         if policy is not None:
             yield from _look_soon(case, now, track, attempt, policy)

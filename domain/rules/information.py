@@ -11,7 +11,7 @@ from domain.decision import InformationAsk
 from domain.facts import DecisionReceived, DocumentAdded, TaskKind
 from domain.order import DocumentRef
 from domain.policy import PolicySlice
-from domain.policy_rules import Ability, WorkKind
+from domain.policy_rules import Ability, Rail, WorkKind
 from domain.rules.asking import Asks, Look, Person, Waiting, allow, common, effort, pursue
 from domain.rules.channels import automatic, down_until, rests_of
 from domain.rules.questionnaire import RESPONSE
@@ -20,6 +20,10 @@ from domain.track import Track
 
 ATTACH = "attach_information"
 """The first word of the task's key where Vigil can send what a person hands in."""
+
+
+DOCUMENTS_APART = frozenset({Rail.X12})
+"""Rails whose request only names its documents; they travel in a message of their own (278 PWK and 275)."""
 
 
 def open_ask(attempt: Attempt) -> DecisionReceived | None:
@@ -62,6 +66,52 @@ def send_information(
             )
             return
     yield _by_person(case, now, track, policy, asking, word=ATTACH if channel else "send_information")
+
+
+def send_along(case: Case, now: datetime, track: Track, policy: PolicySlice) -> Asks:
+    """Send what the request named and could not carry, once, while the payer still decides; in doubt a person does."""
+    attempt = track.attempt
+    channel = automatic(policy, attempt.rail, Ability.ATTACH)
+    if channel is None or channel.rail not in DOCUMENTS_APART:
+        return
+    request = as_sent(case, track, attempt, channel.rail, now)
+    sent = {ref.id for given in attempt.sent for ref in given.documents}
+    documents = tuple(ref for ref in request.documents if ref.id not in sent)
+    if not documents:
+        return
+    cause = f"send_along/{track.key}/{attempt.number}"
+    if not effort(case, now, cause, rests_of(case, channel)).failed:
+        yield from pursue(
+            case,
+            now,
+            cause,
+            lambda key: SendInformation(
+                **common(case, now, key),
+                track=track.key,
+                request=request,
+                policy=policy,
+                asks=(),
+                documents=documents,
+                numbers=attempt.numbers_by(channel.rail),
+            ),
+            rests_of(case, channel),
+        )
+        return
+    yield Person(
+        key=f"send_along/{track.key}/{attempt.number}",
+        kind=TaskKind.SEND_INFORMATION,
+        stage=Stage.DECISION,
+        turn=Turn.STAFF,
+        title=f"The documents of the request did not surely get to {policy.name}. Send them, and record the receipt.",
+        checklist=tuple(f"Put on the {ref.kind.replace('_', ' ')}: {request.control_number(ref)}" for ref in documents)[
+            :20
+        ],
+        time=allow(case, now, policy, WorkKind.DOCUMENTS),
+        track=track.key,
+        attempt=attempt.number,
+        rail=channel.rail,
+        again=None,
+    )
 
 
 def _brought(case: Case, asking: DecisionReceived) -> tuple[int, tuple[DocumentRef, ...]]:
@@ -109,8 +159,9 @@ def _sent_along(case: Case, track: Track, attempt: Attempt) -> tuple[DocumentRef
     request = as_sent(case, track, attempt, attempt.rail or "", case.opened_at)
     proof = attempt.arrivals.get(attempt.rail or "")
     late = {fact.document.id for fact in case.facts if isinstance(fact, DocumentAdded) and proof and fact.n > proof.n}
+    carried = request.documents if request.rail not in DOCUMENTS_APART else ()
     return (
-        *(ref for ref in request.documents if ref.id not in late),
+        *(ref for ref in carried if ref.id not in late),
         *(ref for sent in attempt.sent for ref in sent.documents),
     )
 
