@@ -85,7 +85,12 @@ async def test_write_histories(house: House, request: pytest.FixtureRequest) -> 
         ("pended", "201", "meridian-ppo", 6),
         ("portal", "100", "keystone-sf", 3),
         ("denied", "300", "summit-ma", 2),
+        ("clearinghouse", "200", "harbor-hmo", 6),
+        ("form", "911", "cedar-ppo", 2),
+        ("fax", "100", "bluestem-mco", 2),
     ):
+        if (HISTORIES / f"{name}.json").exists():
+            continue  # what was recorded by an earlier release is what has to replay
         async with house.desk() as desk:
             case = await desk.open(await desk.order(scenario, payer=payer))
             for _ in range(days):
