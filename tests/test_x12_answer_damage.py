@@ -12,7 +12,7 @@ from tests.x12_answers import A1, ALL, LINES, MINE, Line, answer, body, closed, 
 
 BROKEN: dict[str, tuple[bytes, bytes]] = {
     "cut off": (b"SE*", b"XE*"),
-    "counts more": (b"SE*", b"SE*9"),
+    "counts other": (b"SE*", b"SE*9"),
     "hang together": (b"HL*4*3*EV", b"HL*4*7*EV"),
     "request or an inquiry": (b"BHT*0007*11", b"BHT*0007*13"),
     "notification": (b"005010X217", b"005010X216"),
