@@ -10,10 +10,10 @@ gigantic), delimiters, counts. Excluded by construction, because such a mutant i
 - A code that approves, and what names our request or one of its lines (in a notification: any line), never occurs
   more often than it did (`Rail.protected`); what would, is drawn anew. A mutant of two answers may grant what either
   grants.
-- Where an answer approves and also denies, pends or rejects (`Seed.mixed`), whole parts that hold either are not taken
-  away, copied or moved: "all but line 3" without the part on line 3 says "all". Their bytes and single values are
-  damaged like all others, and then must not approve what they did not. Nor is their count of segments mended: it is
-  what tells that something is missing.
+- Where an answer approves and also denies, pends, rejects, approves otherwise or is somebody else's (`Seed.mixed`), parts
+  that hold either are not taken away, copied or moved: "all but line 3" without the part on line 3 says "all". Their
+  bytes and single values are damaged like all others, and then must not approve what they did not. Nor is their count
+  of segments mended: it is what tells that something is missing.
 
 A certification number is granted where the original authorized the line (its value may be damaged unseen). Only what
 answers our request grants anything (`Ours.answered_by`), as in the product.
@@ -109,11 +109,13 @@ def _mutate(rail: Rail, seed: Seed, rng: random.Random) -> tuple[bytes, tuple[by
         return seed.body + rng.choice((b"", b"\n", b"\x00")) + other.body, (seed.body + b" " + other.body, both)
     body = seed.body
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        body = _bytes(body, rng) if rng.random() < 0.5 else _structure(rail, body, rng, mixed=seed.mixed)
+        body = (
+            _bytes(body, rng, mixed=seed.mixed) if rng.random() < 0.5 else _structure(rail, body, rng, mixed=seed.mixed)
+        )
     return body, (seed.body, seed.granted)
 
 
-def _bytes(body: bytes, rng: random.Random) -> bytes:
+def _bytes(body: bytes, rng: random.Random, *, mixed: bool) -> bytes:
     at = rng.randrange(len(body) + 1)
     end = min(len(body), at + rng.choice((0, 1, 1, 1, 2, 3, 8)))
     match rng.randrange(4):
@@ -125,7 +127,7 @@ def _bytes(body: bytes, rng: random.Random) -> bytes:
             return body[:at] + body[end:]
         case _:
             start = rng.randrange(len(body) + 1)
-            return body[:at] + body[start : start + rng.choice((1, 2, 5, 40))] + body[end:]
+            return body[:at] + body[start : start + rng.choice((1, 2, 5, 5 if mixed else 40))] + body[end:]
 
 
 def _structure(rail: Rail, body: bytes, rng: random.Random, *, mixed: bool) -> bytes:
@@ -162,7 +164,7 @@ def _tree(rail: Rail, tree: Tree, rng: random.Random, *, mixed: bool) -> bytes:
             other, place = rng.choice(places)
             if (
                 not whole
-                and not (mixed and _holds(rail, other[place]))
+                and not (mixed and (_holds(rail, {place: other[place]}) or _holds(rail, {key: value})))
                 and not _inside(value, other)
                 and not _inside(other[place], holder)
             ):

@@ -79,7 +79,10 @@ class Granted:
 
 @dataclass(frozen=True)
 class Seed:
-    """An answer to begin with. `mixed`: it holds an approval, and something that limits or contradicts it."""
+    """An answer to begin with. `mixed`: it holds an approval, and another, or something that limits or contradicts it.
+
+    That it is about somebody else contradicts it too.
+    """
 
     name: str
     body: bytes
@@ -122,7 +125,8 @@ def _seeds(rail: Rail) -> tuple[Seed, ...]:
     found: dict[bytes, Seed] = {}
     for name, body in rail.answers():
         granted = rail.read(body, 200)
-        mixed = bool(rail.approving.search(body)) and bool(rail.limiting.search(body))
+        codes = set(rail.approving.findall(body))
+        mixed = len(codes) > 1 or (bool(codes) and bool(rail.limiting.search(body)))
         found.setdefault(body, Seed(name, body, granted, mixed))
     return tuple(found.values())
 
@@ -324,7 +328,8 @@ _NAMES = b"|".join(re.escape(name.encode()) for name in sorted({*MINE.names, *MI
 _LINES = b"|".join(re.escape(line_trace(MINE.trace, number).encode()) for number in MINE.lines)
 _WORDS = rb"(?<![0-9A-Za-z])(?:" + b"|".join((_CODES, _LINES, _NAMES)) + rb")(?![0-9A-Za-z])"
 _JSON_WORDS = _WORDS + rb'|"(?:itemSequence|sequence)": ?\[?(?:1|3)(?:\.0|e0|E0)?\b'
-_LIMITS = rb'"(?:A3|A4|C|CT|ZZ|X9)"|"error"|validationMessages": ?\[\{|modifierExtension'
+_OTHERS = rb"NOT-YOURS-1|STRANGER0001|X00000999100|somebody-elses"
+_LIMITS = rb'"(?:A3|A4|C|CT|ZZ|X9)"|"error"|validationMessages": ?\[\{|modifierExtension|' + _OTHERS
 _X12_LIMITS = rb"(?:HCR[*|](?!A1|A2|A6|NA))|AAA"
 _CODES_ = rb"(?<![0-9A-Za-z])(?:" + _CODES + rb")(?![0-9A-Za-z])"
 _ACTIVE = re.compile(rb"EB[^0-9A-Za-z][1-5](?![0-9])")

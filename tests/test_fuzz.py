@@ -107,6 +107,7 @@ def test_an_x12_answer_without_levels_is_read() -> None:
         ("meridian-ppo 400.0", b"HCR*A3", b"HXR*A3"),
         ("meridian-ppo 400.0", b"HCR*A3", b"HCR*"),
         ("meridian-ppo 400.0", b"HL*7", b"SE*1*0001~HL*7"),
+        ("meridian-ppo 400.0", b"HCR*A3", b"BHT*0007*11*A3"),
     ],
 )
 def test_a_damaged_part_of_an_x12_answer_leaves_its_lines_undecided(name: str, this: bytes, that: bytes) -> None:
@@ -130,6 +131,17 @@ def test_a_damaged_part_of_a_pas_answer_leaves_its_lines_undecided(this: bytes, 
         name = next(one.name for one in RAILS[rail].mixed if "400.0 False whole" in one.name)
         # Line 3 is the one that is denied.
         damaged(rail, name, this, that, b"" if this.startswith(b'"item": ') else b'"itemSequence": 3')
+
+
+@pytest.mark.parametrize(
+    ("this", "that"),
+    [(b'"value": "NOT-YOURS-1"', b'"value": 7'), (b'"identifier"', b'"idenfitier"'), (b"NOT-YOURS-1", b"")],
+)
+def test_an_answer_about_somebody_else_stays_so_when_its_name_is_damaged(this: bytes, that: bytes) -> None:
+    # 2.0.1: the answer alone carries the name, and the traces of its items are ours.
+    body = seed("pas", "summit-ma another")
+    at = body.index(this, body.index(b'"ClaimResponse"'))
+    try_one(RAILS["pas"], body[:at] + that + body[at + len(this) :], Granted(), 200)
 
 
 @pytest.mark.parametrize(

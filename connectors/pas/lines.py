@@ -54,7 +54,7 @@ def read_lines(response: Json, ours: Ours | None) -> Lines:
     lines.event = read_action(response, lines.notes)
     actions: dict[int, Action] = {}
     elements: dict[int, Json] = {}
-    doubtful = bool(_unknown(response, _OF_RESPONSE)) or not _is_list_of_objects(response.get("item", []))
+    doubtful = has_unknown(response) or not _is_list_of_objects(response.get("item", []))
     for item in objects(response.get("item")):
         sequence = whole(item.get("itemSequence"), 1, _LAST_SEQUENCE)
         own = read_action(item, lines.notes)
@@ -97,6 +97,11 @@ def _undecided(lines: Lines) -> Action:
     """What is known of a line where a decision may stand that cannot be read: not even that the whole's is its own."""
     lines.notes.append("The answer holds what Vigil does not know: what it says of the whole is no line's decision.")
     return Action(Outcome.UNKNOWN, lines.event.code if lines.event is not None else None)
+
+
+def has_unknown(response: Json) -> bool:
+    """Whether a ClaimResponse holds an element that FHIR does not have: a damaged one, and nobody knows which."""
+    return bool(_unknown(response, _OF_RESPONSE))
 
 
 def _unknown(element: Json, known: frozenset[str]) -> set[str]:

@@ -13,7 +13,7 @@ from connectors.codes import AUTHORIZES, INFORMATION_REQUIRED, NOT_FOUND, QUESTI
 from connectors.lenient import Json, NotJson, day, objects, parse, text, token, whole
 from connectors.ours import Ours
 from connectors.pas.fhir import Index, codings, extensions, reference
-from connectors.pas.lines import Lines, distinct, read_lines, reasons_of, strings
+from connectors.pas.lines import Lines, distinct, has_unknown, read_lines, reasons_of, strings
 from connectors.pas.words import IDENTIFIER_TYPE, LOINC
 from domain.base import Frozen
 from domain.decision import (
@@ -250,14 +250,20 @@ def _names_of(response: Json, bundle: Json) -> list[str]:
     if isinstance(asked, dict):
         named += [token(i.get("value"), 120) for i in objects(asked.get("identifier"))]
     named += [token(asked.get("reference"), 120)] if isinstance(asked, dict) else []
+    if any(name is not None for name in named) or has_unknown(response) or _is_named(response) or _is_named(bundle):
+        return list(dict.fromkeys(name for name in named if name is not None))
     items = [
         token(i.get("value"), 120)
         for item in objects(response.get("item"))
         for e in extensions(item, "itemTraceNumber")
         for i in objects(e.get("valueIdentifier"))
     ]
-    names = [name for name in named if name is not None] or [name for name in items if name is not None]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(name for name in items if name is not None))
+
+
+def _is_named(element: Json) -> bool:
+    """Whether it names the request, be it so that it cannot be read: then its items do not name it."""
+    return bool(element.get("identifier") or element.get("request"))
 
 
 def _member(response: Json, index: Index) -> str | None:

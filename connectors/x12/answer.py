@@ -140,7 +140,7 @@ class _Answer:
         if any(one.id == "HCR" for one in (*self._levels.head, *elsewhere)):
             return "A decision stands where it is about no event and no line."
         outside = [one for level in self._levels.all if level.code != SERVICE for one in level.segments]
-        if any(one.id not in SEGMENTS for one in (*self._levels.head, *outside)):
+        if any(one.id not in SEGMENTS and one is not self._bht for one in (*self._levels.head, *outside)):
             return "It holds a segment that Vigil does not know, where a rejection may stand."
         if NOTIFICATION_GUIDE in self._guide:
             return "It answers a notification, and no request: nothing is decided by it."

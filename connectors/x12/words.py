@@ -182,8 +182,6 @@ ENDINGS = MappingProxyType({"0P": Ending.CLOSED})
 
 SEGMENTS = frozenset(
     {
-        "BHT",
-        "HL",
         "TRN",
         "AAA",
         "UM",
@@ -217,7 +215,10 @@ SEGMENTS = frozenset(
         "LX",
     }
 )
-"""Segments that a 278 may hold (CR7, CR8, LX: base standard, confirm). Beside another one no decision is inherited."""
+"""Segments that a level of a 278 may hold beside its HL (CR7, CR8, LX: base standard, confirm).
+
+Beside another one no decision is inherited.
+"""
 LENGTHS = MappingProxyType(
     {
         ("BHT", 3): 50,
