@@ -127,7 +127,8 @@ def _bytes(body: bytes, rng: random.Random, *, mixed: bool) -> bytes:
             return body[:at] + body[end:]
         case _:
             start = rng.randrange(len(body) + 1)
-            return body[:at] + body[start : start + rng.choice((1, 2, 5, 5 if mixed else 40))] + body[end:]
+            # Where it is mixed no word of another segment takes the place of one that decides.
+            return body[:at] + body[start : start + (1 if mixed else rng.choice((1, 2, 5, 40)))] + body[end:]
 
 
 def _structure(rail: Rail, body: bytes, rng: random.Random, *, mixed: bool) -> bytes:
