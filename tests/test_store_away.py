@@ -54,7 +54,7 @@ def spool(tmp_path: Path, keyring: KeyRing) -> Spool:
 
 
 def an_entry(case_id: str = "case-Zzyzxwell") -> AuditEntry:
-    return AuditEntry(at=NOW, practice="lakeside", who="mia", role="staff", what="case.read", case_id=case_id)
+    return AuditEntry(at=NOW, practice="lakeside", who="mia-quillfeather", role="staff", what="case.read", case_id=case_id)
 
 
 async def back(db: Database) -> None:
@@ -189,7 +189,7 @@ async def test_the_audit_is_spooled_sealed_and_stored_once_after(
     for path in (tmp_path / "spool").iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
         assert b"Zzyzxwell" not in path.read_bytes()
-        assert b"mia" not in path.read_bytes()
+        assert b"mia-quillfeather" not in path.read_bytes()
     # The process dies after PostgreSQL took an entry and before the spool forgot it: the next one drains it again.
     await server.start()
     await back(db)
