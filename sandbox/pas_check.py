@@ -31,7 +31,7 @@ MAX_DIAGNOSES = 12
 NPI_LENGTH = 10
 LUHN_BASE = 10
 DATE = re.compile(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")
-ICD10_CODE = re.compile(r"^[A-TV-Z]\d[0-9A-Z](\.[0-9A-Z]{1,4})?$")
+ICD10_CODE = re.compile(r"^[A-Z]\d[0-9A-Z](\.[0-9A-Z]{1,4})?$")
 DATE_ELEMENTS = ("birthDate", "servicedDate", "valueDate", "timingDate", "occurrenceDate")
 
 

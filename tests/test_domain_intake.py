@@ -86,3 +86,7 @@ def test_the_same_order_is_the_same_fact_whenever_it_comes() -> None:
     assert first.source_id == again.source_id
     assert first.source_id != order_source(order(code="72132"))
     assert first.source_id.startswith("order:")
+
+
+def test_a_diagnosis_may_begin_with_any_letter() -> None:
+    assert Order.model_validate(order().model_dump() | {"diagnoses": ("u071",)}).diagnoses == ("U07.1",)

@@ -16,7 +16,7 @@ from domain.base import Frozen, Sentence
 from domain.order import luhn_valid
 
 _NPI = re.compile(r"[0-9]{10}")
-_ICD10 = re.compile(r"[A-TV-Z][0-9][0-9A-Z]{1,5}")
+_ICD10 = re.compile(r"[A-Z][0-9][0-9A-Z]{1,5}")
 _DAY = re.compile(r"[0-9]{8}")
 _POSTAL = re.compile(r"[0-9]{5}([0-9]{4})?")
 _DOCUMENTS = 10
