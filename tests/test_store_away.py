@@ -54,7 +54,9 @@ def spool(tmp_path: Path, keyring: KeyRing) -> Spool:
 
 
 def an_entry(case_id: str = "case-Zzyzxwell") -> AuditEntry:
-    return AuditEntry(at=NOW, practice="lakeside", who="mia-quillfeather", role="staff", what="case.read", case_id=case_id)
+    return AuditEntry(
+        at=NOW, practice="lakeside", who="mia-quillfeather", role="staff", what="case.read", case_id=case_id
+    )
 
 
 async def back(db: Database) -> None:
