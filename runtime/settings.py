@@ -6,6 +6,7 @@ come from the standard `TEMPORAL_*` variables and profiles. Nothing else in the 
 
 import json
 import re
+import secrets
 import stat
 from functools import cached_property
 from pathlib import Path
@@ -264,8 +265,7 @@ def require_private(path: Path) -> None:
 
 def write_private(path: Path, content: str) -> None:
     """Write a file of mode 0600 in one step: a reader sees the old content or the new one."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     part.touch(mode=_PRIVATE_FILE)
     part.chmod(_PRIVATE_FILE)
     part.write_text(content)
