@@ -65,9 +65,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         system = scope["path"].split("/")[1] if scope["type"] == "http" else ""
         if system not in SYSTEMS:
-            await self.app(scope, receive, send)
-            if scope["type"] == "http" and scope["method"] != "GET":
-                self.world.save()
+            await self.app(scope, receive, self._saved_before(send) if scope.get("method", "GET") != "GET" else send)
             return
         await self._pass(system, scope, receive, send)
 
@@ -111,6 +109,16 @@ class Gate:
             await answer.send_truncated(send)
         else:
             await answer.send(send)
+
+    def _saved_before(self, send: Send) -> Send:
+        """What is answered is remembered, whatever happens to this process after the answer."""
+
+        async def saved(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.world.save()
+            await send(message)
+
+        return saved
 
     async def _ask(self, scope: Scope, body: bytes) -> Answer:
         """Let the application answer, whole."""

@@ -10,9 +10,8 @@ from pydantic import SecretStr
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.payers import Payers
 from connectors.gateway.words import SCOPE
-from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
+from domain.actions import SendInformation
 from domain.decision import Number, NumberType, Outcome
 from domain.facts import (
     AnswerNotUnderstood,
@@ -22,15 +21,13 @@ from domain.facts import (
     RequestSubmitted,
     RequestWithdrawn,
     StatusInquired,
-    read_fact,
-    write_fact,
 )
 from domain.order import Provider
 from domain.policy import PolicySlice
 from domain.policy_rules import Channel
-from domain.request import Request
 from runtime.keys import KeyRing
-from tests.pas_requests import NOTE_REF, ORDERING, order, request
+from tests.pas_requests import NOTE_REF, ORDERING
+from tests.rail_desk import RailDesk, kinds, outcomes
 from tests.test_pas_payers import SLICES
 from tests.vendor_world import NOW, World, world
 
@@ -72,68 +69,16 @@ async def here(sandbox_url: str, keyring: KeyRing, tmp_path: Path) -> AsyncItera
         yield made
 
 
-class Desk:
-    """One request of a practice at a payer behind the gateway, and the actions on it."""
+class Desk(RailDesk):
+    """A request at a payer behind the gateway."""
 
     def __init__(self, here: World, scenario: str, payer: str = "harbor-hmo", **channel: Any) -> None:
-        self.here, self.payer, self.scenario = here, payer, scenario
-        self.payers = Payers(here.outside)
-        self.slice = slice_of(payer, **channel)
-        self.tries = 0
-        self.now = NOW
-
-    def request(self, **changes: Any) -> Request:
-        coverage = {"payer": self.payer, "member_id": f"MEM000{self.scenario}"}
-        asked = order(practice=self.here.practice.id, coverage=coverage, ordering=ORDERING, documents=())
-        values = {"trace": f"case-{self.here.practice.id}-1", "rail": "gateway", "documents": (), **changes}
-        return request(asked, **values)
-
-    def _common(self) -> dict[str, Any]:
-        self.tries += 1
-        return {
-            "key": f"cause/{self.tries}",
-            "practice": self.here.practice.id,
-            "case_id": "case-1",
-            "now": self.now,
-            "track": "1-ordering",
-            "policy": self.slice,
-        }
-
-    async def submit(self, **changes: Any) -> list[Fact]:
-        action = SubmitRequest(**self._common(), request=self.request(**changes))
-        return self._told(await ActivityEnvironment().run(self.payers.submit_request, action))
-
-    async def inquire(self, *numbers: Number, **changes: Any) -> list[Fact]:
-        action = InquireStatus(**self._common(), request=self.request(**changes), numbers=numbers, why="a test")
-        return self._told(await ActivityEnvironment().run(self.payers.inquire_status, action))
-
-    async def withdraw(self, *numbers: Number, **changes: Any) -> list[Fact]:
-        action = WithdrawRequest(**self._common(), request=self.request(**changes), numbers=numbers)
-        return self._told(await ActivityEnvironment().run(self.payers.withdraw_request, action))
-
-    def _told(self, facts: list[Fact]) -> list[Fact]:
-        assert all(read_fact(write_fact(fact)) == fact for fact in facts)
-        assert all(fact.by == f"system:gateway:{self.payer}" for fact in facts)
-        assert len({fact.source_id for fact in facts}) == len(facts)
-        return facts
-
-    async def effects(self) -> Any:
-        answer = await self.here.control.get(f"/control/practices/{self.here.practice.id}/received")
-        return answer.json()["effects"]
+        super().__init__(here, scenario, slice_of(payer, **channel), "gateway")
 
     async def sent(self, method: str, ending: str) -> int:
         """How many requests of a kind reached the gateway."""
         received = await self.here.received("gateways")
         return sum(1 for one in received if one["method"] == method and one["path"].endswith(ending))
-
-
-def kinds(facts: list[Fact]) -> list[str]:
-    return [fact.kind for fact in facts]
-
-
-def outcomes(fact: Fact) -> list[str]:
-    assert isinstance(fact, DecisionReceived)
-    return [f"{line.line}:{line.decision.value}" for line in fact.decision.lines]
 
 
 def held(facts: list[Fact]) -> tuple[Number, ...]:
@@ -169,7 +114,7 @@ async def test_what_a_payer_decides_becomes_a_receipt_and_a_decision(
     assert outcomes(decided) == expected
     assert isinstance(decided, DecisionReceived)
     assert decided.via == "submit"
-    assert [row["count"] for row in (await desk.effects())["submits"]] == [1]
+    assert await desk.submits() == [1]
 
 
 async def test_an_approval_carries_its_number_validity_and_units(here: World) -> None:
@@ -208,7 +153,7 @@ async def test_a_rejection_in_a_200_is_no_denial_and_the_next_attempt_goes_out(h
     assert (rejected.errors[0].code, rejected.errors[0].where) == ("15", "supportingInfo")
     (again,) = await desk.submit(attempt=2, trace="case-second")
     assert isinstance(again, RequestRejected)
-    assert [row["count"] for row in (await desk.effects())["submits"]] == [1, 1]
+    assert await desk.submits() == [1, 1]
 
 
 @pytest.mark.parametrize(("payer", "most"), [("harbor-hmo", 6), ("meridian-ppo", 4)])
@@ -222,7 +167,7 @@ async def test_what_does_not_fit_the_payers_own_rules_is_not_sent(here: World, p
         assert (error.code, error.where) == ("REPEATS", "diagnoses")
         assert str(most) in (error.text or "")
         assert rejected.raw is not None
-    assert (await desk.effects())["submits"] == []
+    assert await desk.submits() == []
     assert await desk.sent("GET", "/v1/configurations") == 1
 
 
@@ -284,7 +229,7 @@ async def test_a_lost_answer_is_ambiguous_and_searching_finds_the_request(here: 
     assert isinstance(submitted, RequestSubmitted)
     assert isinstance(decided, DecisionReceived)
     assert (decided.via, outcomes(decided)) == ("inquiry", ["1:approved", "3:approved"])
-    assert [row["count"] for row in (await desk.effects())["submits"]] == [1]
+    assert await desk.submits() == [1]
 
 
 async def test_a_timeout_of_the_creation_is_ambiguous(here: World) -> None:
@@ -361,7 +306,7 @@ async def test_an_inquiry_that_finds_nothing_says_so_and_one_that_cannot_be_read
     (stopped,) = await desk.submit()
     assert isinstance(stopped, AnswerNotUnderstood)
     assert "nothing was sent" in stopped.why
-    assert (await desk.effects())["submits"] == []
+    assert await desk.submits() == []
 
 
 async def test_another_request_of_the_same_patient_is_not_taken_for_ours(here: World) -> None:
@@ -369,7 +314,7 @@ async def test_another_request_of_the_same_patient_is_not_taken_for_ours(here: W
     await desk.submit()
     facts = await desk.submit(trace="case-of-another-order", lines=(3,))
     assert kinds(facts) == ["request_submitted", "decision_received"]
-    assert len((await desk.effects())["submits"]) == 2
+    assert len(await desk.submits()) == 2
 
 
 async def test_a_second_request_for_the_same_is_the_payers_duplicate(here: World) -> None:
@@ -468,4 +413,4 @@ async def test_outside_production_an_answer_that_is_not_canned_is_refused(
     with pytest.raises(ApplicationError) as refused:
         await desk.submit()
     assert (refused.value.type, refused.value.message) == ("Refused", "gateway:not_a_mock_answer")
-    assert (await desk.effects())["submits"] == []
+    assert await desk.submits() == []

@@ -15,7 +15,8 @@ from domain.decision import InformationAsk, Number, NumberType, Reason
 from domain.facts import DecisionReceived, Fact, InformationSent
 from domain.order import DocumentRef
 from tests.pas_requests import CONTENTS, FORM_REF, NOTE, NOTE_REF, PAYER, PRACTICE, request
-from tests.test_pas_payers import PAYERS, Desk, here, outcomes
+from tests.rail_desk import outcomes
+from tests.test_pas_payers import PAYERS, Desk, here
 from tests.vendor_world import NOW, World
 
 __all__ = ["here"]

@@ -3,33 +3,26 @@
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from pydantic import SecretStr
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment
 
-from activities.payers import Payers
-from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
-from domain.decision import InformationAsk, Number, NumberType, Outcome
+from domain.decision import NumberType, Outcome
 from domain.facts import (
     AnswerNotUnderstood,
     DecisionReceived,
-    Fact,
     RequestRejected,
     RequestSubmitted,
     RequestWithdrawn,
     StatusInquired,
-    read_fact,
-    write_fact,
 )
 from domain.order import DocumentRef
 from domain.policy import LineKey, PolicySlice, parse_policy, slice_policy
-from domain.request import Request
 from runtime.keys import KeyRing
-from tests.pas_requests import NOTE, ORDERING, order, request
+from tests.pas_requests import NOTE
+from tests.rail_desk import RailDesk, kinds, outcomes
 from tests.vendor_world import NOW, World, world
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
@@ -56,73 +49,11 @@ async def here(sandbox_url: str, keyring: KeyRing, tmp_path: Path) -> AsyncItera
         await made.outside.aclose()
 
 
-class Desk:
-    """One request of a practice at a payer, and the actions on it."""
+class Desk(RailDesk):
+    """A request at a payer by PAS."""
 
     def __init__(self, here: World, scenario: str, payer: str = "meridian-ppo") -> None:
-        self.here, self.payer = here, payer
-        self.payers = Payers(here.outside)
-        self.scenario = scenario
-        self.tries = 0
-        self.now = NOW
-
-    def request(self, **changes: Any) -> Request:
-        coverage = {"payer": self.payer, "member_id": f"MEM000{self.scenario}"}
-        asked = order(practice=self.here.practice.id, coverage=coverage, ordering=ORDERING, documents=())
-        return request(asked, **{"trace": f"case-{self.here.practice.id}-1", "documents": (), **changes})
-
-    def _common(self) -> dict[str, Any]:
-        self.tries += 1
-        return {
-            "key": f"cause/{self.tries}",
-            "practice": self.here.practice.id,
-            "case_id": "case-1",
-            "now": self.now,
-            "track": "1-ordering",
-            "policy": SLICES[self.payer],
-        }
-
-    async def submit(self, **changes: Any) -> list[Fact]:
-        action = SubmitRequest(**self._common(), request=self.request(**changes))
-        return self._told(await ActivityEnvironment().run(self.payers.submit_request, action))
-
-    async def inquire(self, *numbers: Number) -> list[Fact]:
-        action = InquireStatus(**self._common(), request=self.request(), numbers=numbers, why="a test")
-        return self._told(await ActivityEnvironment().run(self.payers.inquire_status, action))
-
-    async def withdraw(self, *numbers: Number, **changes: Any) -> list[Fact]:
-        action = WithdrawRequest(**self._common(), request=self.request(**changes), numbers=numbers)
-        return self._told(await ActivityEnvironment().run(self.payers.withdraw_request, action))
-
-    async def send(
-        self, asks: tuple[InformationAsk, ...], documents: tuple[DocumentRef, ...], numbers: tuple[Number, ...] = ()
-    ) -> list[Fact]:
-        action = SendInformation(
-            **self._common(), request=self.request(), asks=asks, documents=documents, numbers=numbers
-        )
-        return self._told(await ActivityEnvironment().run(self.payers.send_information, action))
-
-    def _told(self, facts: list[Fact]) -> list[Fact]:
-        assert all(read_fact(write_fact(fact)) == fact for fact in facts)
-        assert all(fact.occurred_at == self.now and fact.by == f"system:pas:{self.payer}" for fact in facts)
-        assert len({fact.source_id for fact in facts}) == len(facts)
-        return facts
-
-    async def effects(self) -> Any:
-        answer = await self.here.control.get(f"/control/practices/{self.here.practice.id}/received")
-        return answer.json()["effects"]
-
-    async def raw(self, fact: Any) -> bytes:
-        return await self.here.outside.documents.get(self.here.practice.id, fact.raw.id)
-
-
-def kinds(facts: list[Fact]) -> list[str]:
-    return [fact.kind for fact in facts]
-
-
-def outcomes(fact: Fact) -> list[str]:
-    assert isinstance(fact, DecisionReceived)
-    return [f"{line.line}:{line.decision.value}" for line in fact.decision.lines]
+        super().__init__(here, scenario, SLICES[payer], "pas")
 
 
 @pytest.mark.parametrize("payer", PAYERS)
@@ -152,7 +83,7 @@ async def test_what_a_payer_decides_becomes_a_receipt_and_a_decision(
     assert isinstance(decided, DecisionReceived)
     assert decided.via == "submit"
     assert desk.request().trace.encode() in await desk.raw(decided)
-    assert [row["count"] for row in (await desk.effects())["submits"]] == [1]
+    assert await desk.submits() == [1]
 
 
 async def test_an_approval_carries_its_number_validity_and_units(here: World) -> None:
@@ -200,7 +131,7 @@ async def test_a_rejection_is_no_denial_and_the_next_attempt_goes_out(here: Worl
     assert (rejected.errors[0].code, rejected.errors[0].follow_up) == ("15", "C")
     (again,) = await desk.submit(attempt=2, trace="case-second")
     assert isinstance(again, RequestRejected)
-    assert [row["count"] for row in (await desk.effects())["submits"]] == [1, 1]
+    assert await desk.submits() == [1, 1]
 
 
 async def test_a_message_that_the_payer_refuses_is_rejected_with_its_reasons(here: World) -> None:
@@ -233,7 +164,7 @@ async def test_a_cut_answer_is_kept_and_the_request_is_found_instead_of_sent_aga
     assert isinstance(fact, AnswerNotUnderstood)
     facts = await desk.submit()
     assert kinds(facts) == ["request_submitted", "decision_received"]
-    assert [row["count"] for row in (await desk.effects())["submits"]] == [1]
+    assert await desk.submits() == [1]
 
 
 @pytest.mark.parametrize("payer", PAYERS)
@@ -249,7 +180,7 @@ async def test_a_lost_answer_is_ambiguous_and_searching_finds_the_request(here: 
     assert (decided.via, outcomes(decided)) == ("inquiry", ["1:approved", "3:approved"])
     facts = await desk.submit()
     assert kinds(facts) == ["request_submitted", "decision_received"]
-    assert [row["count"] for row in (await desk.effects())["submits"]] == [1]
+    assert await desk.submits() == [1]
 
 
 async def test_what_two_channels_say_has_one_source_id(here: World) -> None:
@@ -309,7 +240,7 @@ async def test_an_inquiry_that_cannot_be_read_says_so_and_before_a_submission_st
     (stopped,) = await desk.submit()
     assert isinstance(stopped, AnswerNotUnderstood)
     assert "nothing was sent" in stopped.why
-    assert (await desk.effects())["submits"] == []
+    assert await desk.submits() == []
 
 
 async def test_another_request_of_the_same_patient_is_not_taken_for_ours(here: World) -> None:
@@ -317,7 +248,7 @@ async def test_another_request_of_the_same_patient_is_not_taken_for_ours(here: W
     await desk.submit()
     facts = await desk.submit(trace="case-of-another-order", lines=(3,))
     assert kinds(facts) == ["request_submitted", "decision_received"]
-    assert len((await desk.effects())["submits"]) == 2
+    assert len(await desk.submits()) == 2
 
 
 @pytest.mark.parametrize("payer", PAYERS)
@@ -329,7 +260,7 @@ async def test_a_request_is_withdrawn_once_and_with_a_receipt(here: World, payer
         (fact,) = await desk.withdraw(*pended.decision.all_numbers)
         assert isinstance(fact, RequestWithdrawn)
         assert fact.receipt.reference == desk.request().trace
-    assert sum(row["count"] for row in (await desk.effects())["submits"]) == 2
+    assert sum(await desk.submits()) == 2
 
 
 async def test_a_cancel_that_the_payer_does_not_confirm_is_a_persons(here: World) -> None:
@@ -349,7 +280,7 @@ async def test_documents_go_along_and_a_missing_one_stops_before_anything_is_sen
     with pytest.raises(ApplicationError) as refused:
         await desk.submit(documents=(gone,), trace="case-other")
     assert (refused.value.type, refused.value.message) == ("Refused", "document_missing")
-    assert len((await desk.effects())["submits"]) == 1
+    assert len(await desk.submits()) == 1
 
 
 async def test_without_secret_channel_or_rail_it_is_refused(here: World) -> None:

@@ -31,7 +31,8 @@ from tests.pas_requests import (
     order,
     request,
 )
-from tests.test_pas_payers import PAYERS, Desk, here, kinds, outcomes
+from tests.rail_desk import kinds, outcomes
+from tests.test_pas_payers import PAYERS, Desk, here
 from tests.vendor_world import World
 
 __all__ = ["here"]

@@ -9,11 +9,9 @@ import pytest
 import yaml
 from pydantic import SecretStr
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment
 
 from activities.payers import Payers
 from activities.x12 import X12Rail
-from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
 from domain.decision import InformationAsk, Number, NumberType, Outcome
 from domain.facts import (
     AnswerNotUnderstood,
@@ -24,18 +22,16 @@ from domain.facts import (
     RequestSubmitted,
     RequestWithdrawn,
     StatusInquired,
-    read_fact,
-    write_fact,
 )
 from domain.order import Urgency
 from domain.policy import LineKey, PolicySlice, parse_policy, slice_policy
 from domain.policy_rules import Ability, Channel
-from domain.request import Request
 from runtime.keys import KeyRing
 from store.control_numbers import ControlNumbers, Use
 from store.database import Database
 from store.migrate import migrate
-from tests.pas_requests import NOTE, ORDERING, order, request
+from tests.pas_requests import NOTE
+from tests.rail_desk import RailDesk, kinds, outcomes
 from tests.vendor_world import NOW, World, world
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
@@ -92,77 +88,20 @@ async def here(sandbox_url: str, keyring: KeyRing, tmp_path: Path) -> AsyncItera
         yield made
 
 
-class Desk:
-    """One request of a practice at a payer, and the actions on it."""
+class Desk(RailDesk):
+    """A request at a payer behind the clearinghouse."""
 
     def __init__(
         self, here: World, numbers: ControlNumbers, scenario: str, payer: str = HARBOR, **channel_changes: Any
     ) -> None:
-        self.here, self.payer, self.scenario = here, payer, scenario
-        self.policy = policy(payer, **channel_changes)
         rail = X12Rail(here.outside, numbers, looks=(0.0,))
-        self.payers = Payers(here.outside, rails={"x12": rail})
-        self.tries = 0
-        self.now = NOW
+        payers = Payers(here.outside, rails={"x12": rail})
+        super().__init__(here, scenario, policy(payer, **channel_changes), "x12", payers)
 
-    def request(self, **changes: Any) -> Request:
-        coverage = {"payer": self.payer, "member_id": f"MEM000{self.scenario}"}
-        asked = order(practice=self.here.practice.id, coverage=coverage, ordering=ORDERING, documents=())
-        common = {"rail": "x12", "trace": f"case-{self.here.practice.id}-1", "documents": ()}
-        return request(asked, **(common | changes))
-
-    def _common(self) -> dict[str, Any]:
-        self.tries += 1
-        return {
-            "key": f"cause/{self.tries}",
-            "practice": self.here.practice.id,
-            "case_id": "case-1",
-            "now": self.now,
-            "track": "1-ordering",
-            "policy": self.policy,
-        }
-
-    async def submit(self, **changes: Any) -> list[Fact]:
-        action = SubmitRequest(**self._common(), request=self.request(**changes))
-        return self._told(await ActivityEnvironment().run(self.payers.submit_request, action))
-
-    async def inquire(self, *numbers: Number) -> list[Fact]:
-        action = InquireStatus(**self._common(), request=self.request(), numbers=numbers, why="a test")
-        return self._told(await ActivityEnvironment().run(self.payers.inquire_status, action))
-
-    async def withdraw(self, *numbers: Number) -> list[Fact]:
-        action = WithdrawRequest(**self._common(), request=self.request(), numbers=numbers)
-        return self._told(await ActivityEnvironment().run(self.payers.withdraw_request, action))
-
-    async def send(self, *asks: InformationAsk, numbers: tuple[Number, ...] = ()) -> list[Fact]:
+    async def send_note(self, *asks: InformationAsk, numbers: tuple[Number, ...] = ()) -> list[Fact]:
+        """Send the office note for what was asked."""
         ref = await self.here.outside.documents.put(self.here.practice.id, NOTE, "office_note", "text/plain")
-        action = SendInformation(**self._common(), request=self.request(), asks=asks, documents=(ref,), numbers=numbers)
-        return self._told(await ActivityEnvironment().run(self.payers.send_information, action))
-
-    def _told(self, facts: list[Fact]) -> list[Fact]:
-        assert all(read_fact(write_fact(fact)) == fact for fact in facts)
-        assert all(fact.occurred_at == self.now and fact.by == f"system:x12:{self.payer}" for fact in facts)
-        assert len({fact.source_id for fact in facts}) == len(facts)
-        return facts
-
-    async def effects(self) -> Any:
-        answer = await self.here.control.get(f"/control/practices/{self.here.practice.id}/received")
-        return answer.json()["effects"]
-
-    async def submits(self) -> list[int]:
-        return [row["count"] for row in (await self.effects())["submits"]]
-
-    async def raw(self, fact: Any) -> bytes:
-        return await self.here.outside.documents.get(self.here.practice.id, fact.raw.id)
-
-
-def kinds(facts: list[Fact]) -> list[str]:
-    return [fact.kind for fact in facts]
-
-
-def outcomes(fact: Fact) -> list[str]:
-    assert isinstance(fact, DecisionReceived)
-    return [f"{line.line}:{line.decision.value}" for line in fact.decision.lines]
+        return await self.send(asks, (ref,), numbers)
 
 
 # --- in real time -------------------------------------------------------------------------------------------------
@@ -364,7 +303,7 @@ async def test_what_the_payer_asks_for_is_sent_and_the_request_goes_on(
     assert isinstance(pended, DecisionReceived)
     (ask, *_) = pended.decision.asks
     assert ask.control_number is not None
-    (sent,) = await desk.send(ask, numbers=pended.decision.all_numbers)
+    (sent,) = await desk.send_note(ask, numbers=pended.decision.all_numbers)
     assert isinstance(sent, InformationSent)
     assert sent.receipt.kind == "acknowledgment"
     assert sent.receipt.reference.startswith("999 ")
@@ -377,7 +316,7 @@ async def test_documents_that_nobody_asked_for_go_under_the_number_that_the_requ
 ) -> None:
     desk = Desk(here, numbers, "200")
     await desk.submit()
-    (sent,) = await desk.send()
+    (sent,) = await desk.send_note()
     assert isinstance(sent, InformationSent)
     assert sent.receipt.kind == "acknowledgment"
     ids = [one["ids"] for one in await here.received("clearinghouses")]
@@ -386,7 +325,7 @@ async def test_documents_that_nobody_asked_for_go_under_the_number_that_the_requ
 
 async def test_documents_that_the_payer_does_not_take_are_refused(here: World, numbers: ControlNumbers) -> None:
     with pytest.raises(ApplicationError) as refused:
-        await Desk(here, numbers, "204", can=(Ability.SUBMIT, Ability.INQUIRE)).send()
+        await Desk(here, numbers, "204", can=(Ability.SUBMIT, Ability.INQUIRE)).send_note()
     assert (refused.value.type, refused.value.message) == ("Refused", "x12:attachments_unavailable")
 
 
@@ -523,6 +462,6 @@ async def test_documents_in_a_batch_have_the_acknowledgment_as_their_receipt(
     _, pended = await desk.inquire()
     assert isinstance(pended, DecisionReceived)
     assert pended.decision.lines[0].decision is Outcome.PENDED
-    (sent,) = await desk.send(*pended.decision.asks, numbers=pended.decision.all_numbers)
+    (sent,) = await desk.send_note(*pended.decision.asks, numbers=pended.decision.all_numbers)
     assert isinstance(sent, InformationSent)
     assert sent.receipt.kind == "acknowledgment"
