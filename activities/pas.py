@@ -17,11 +17,12 @@ from connectors.codes import NOT_IDENTIFIED
 from connectors.errors import OutcomeUnknown, Refused, Unreachable
 from connectors.lenient import Json, NotJson
 from connectors.pas.attachment import attachment_parameters, attachments, is_held
+from connectors.pas.claim import Version
 from connectors.pas.client import PasClient
 from connectors.pas.identity import ours
 from connectors.pas.parties import PasPayer
 from connectors.pas.read import read_answer, read_answers
-from connectors.pas.write import Version, cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
+from connectors.pas.write import cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
 from connectors.requester import Requester
 from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
 from domain.decision import Decision, Number, NumberType, Result

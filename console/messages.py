@@ -15,7 +15,8 @@ from connectors.errors import Refused
 from connectors.gateway.write import search_query, service_review
 from connectors.packet import Cover, Packet, Purpose, make_packet
 from connectors.pas.attachment import attachment_parameters, attachments
-from connectors.pas.write import Version, cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
+from connectors.pas.claim import Version
+from connectors.pas.write import cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
 from connectors.x12.attachment import attachments_275
 from connectors.x12.checks import check
 from connectors.x12.envelope import Controls

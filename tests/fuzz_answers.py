@@ -18,11 +18,12 @@ from connectors.gateway.read import read_answers as read_gateway
 from connectors.gateway.write import ours as gateway_ours
 from connectors.gateway.write import service_review
 from connectors.ours import Ours
+from connectors.pas.claim import Version
 from connectors.pas.identity import ours as pas_ours
 from connectors.pas.parties import PasPayer
 from connectors.pas.read import read_answers as read_pas
 from connectors.pas.read import read_notification
-from connectors.pas.write import Version, submit_bundle
+from connectors.pas.write import submit_bundle
 from connectors.x12.acknowledgment import read_acknowledgments
 from connectors.x12.answer import read_answers as read_x12
 from connectors.x12.benefits import Asked as AskedAbout

@@ -23,6 +23,7 @@ from connectors.packet import make_packet
 from connectors.packet_sheets import Cover
 from connectors.paper import Grid, Rows, sheet_pdf
 from connectors.pas import write as pas
+from connectors.pas.claim import Version
 from connectors.pas.identity import ours
 from connectors.pas.read import read_answers as read_pas
 from connectors.x12.answer import read_answers as read_x12
@@ -144,10 +145,14 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
                 yield from leaves(inner, f"{at}.{name}" if at else name)
 
 
-def of_pas(asked: Request, version: pas.Version) -> Places:
+def of_pas(asked: Request, version: Version) -> Places:
     found: Places = Counter()
-    for message in ("submit", "inquiry", "cancel"):
-        made = pas.preview(asked, PRACTICE, PAYER, version, message, CONTENTS)
+    submit = pas.submit_bundle if asked.prior is None else pas.update_bundle
+    for made in (
+        submit(asked, PRACTICE, PAYER, version, CONTENTS),
+        pas.inquiry_bundle(asked, PRACTICE, PAYER, version),
+        pas.cancel_bundle(asked, PRACTICE, PAYER, version, contents=CONTENTS),
+    ):
         resources = [entry["resource"] for entry in made["entry"]]
         for resource in [{"resourceType": "Bundle", "timestamp": made["timestamp"]}, *resources]:
             found.update(leaves(resource, resource["resourceType"]))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from connectors.gateway.client import GatewayAnswer
 from connectors.gateway.configurations import Configuration, ConfigurationCache, read_configuration
-from connectors.gateway.write import ours, preview, search_query, service_review
+from connectors.gateway.write import ours, search_query, service_review
 from connectors.lenient import encode
 from domain.decision import Number, NumberType
 from domain.order import Category, Coverage, Order, Relationship, ServiceLine, Sex, Urgency
@@ -50,14 +50,6 @@ def test_what_is_sent_is_the_golden_one(name: str) -> None:
 def test_the_same_request_is_the_same_bytes() -> None:
     first, second = (encode(service_review(request(full_order()), PRACTICE, "HARBR")) for _ in range(2))
     assert first == second
-
-
-def test_what_can_be_looked_at_is_what_would_be_sent() -> None:
-    asked = request(full_order(), rail="gateway")
-    assert preview(asked, PRACTICE, "HARBR", "request") == bodies()["submit"]
-    assert preview(asked, PRACTICE, "HARBR", "update", RECORD) == bodies()["update"]
-    assert preview(asked, PRACTICE, "HARBR", "inquiry") == bodies()["inquiry"]
-    assert preview(asked, PRACTICE, "HARBR", "cancel", RECORD) == {"method": "DELETE", "record": RECORD}
 
 
 def test_an_answer_is_matched_by_trace_record_member_and_lines() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.pas.attachment import attachment_parameters, attachments
-from connectors.pas.write import Version, cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
+from connectors.pas.claim import Version
+from connectors.pas.write import cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
 from domain.facts import AnswerNotUnderstood, DecisionReceived, RequestRejected, RequestSubmitted, StatusInquired
 from domain.order import DocumentRef
 from domain.request import Request

@@ -5,7 +5,6 @@ The golden files are our own Bundles, to be read by people; `python -m tests.tes
 
 import base64
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,12 @@ import pytest
 
 from connectors.errors import Refused
 from connectors.lenient import encode
-from connectors.pas.attachment import Attachment, attachment_parameters, attachments
+from connectors.pas.attachment import attachment_parameters, attachments
+from connectors.pas.claim import Version
 from connectors.pas.identity import full_url
 from connectors.pas.subscription import subscription
 from connectors.pas.words import PAS, X12_CERTIFICATION, X12_LEVEL, X12_REQUEST
-from connectors.pas.write import Message, Version, cancel_bundle, inquiry_bundle, preview, submit_bundle, update_bundle
+from connectors.pas.write import cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
 from domain.decision import InformationAsk, Number, NumberType, Reason
 from domain.order import Urgency
 from sandbox.pas_check import check_bundle
@@ -286,24 +286,6 @@ def test_an_inquiry_has_its_own_identifier_and_goes_by_number_where_there_is_one
     older = entry(inquiry_bundle(request(), PRACTICE, PAYER, "2.0.1", NUMBERS), "Claim")
     assert code(older["item"][0]["productOrService"])[1] == "not-applicable"
     assert extension(older["item"][0], "authorizationNumber") == "AUTH-1"
-
-
-@pytest.mark.parametrize("message", ["request", "submit", "inquiry", "cancel", "update", "attachment"])
-def test_a_preview_is_what_would_be_sent(message: Message) -> None:
-    unasked = Attachment(tracking=request().trace, asked=None, documents=(NOTE_REF,), final=True)
-    itself = request(trace=f"{request().trace}.update", prior=request())
-    made: dict[str, Callable[[], Json]] = {
-        "request": lambda: submit_bundle(request(), PRACTICE, PAYER, "2.2.1", CONTENTS),
-        "submit": lambda: submit_bundle(request(), PRACTICE, PAYER, "2.2.1", CONTENTS),
-        "update": lambda: update_bundle(itself, PRACTICE, PAYER, "2.2.1", CONTENTS),
-        "attachment": lambda: attachment_parameters(request(), PRACTICE, PAYER, unasked, CONTENTS),
-        "inquiry": lambda: inquiry_bundle(request(), PRACTICE, PAYER, "2.2.1"),
-        "cancel": lambda: cancel_bundle(request(), PRACTICE, PAYER, "2.2.1", (), CONTENTS),
-    }
-    assert preview(request(), PRACTICE, PAYER, "2.2.1", message, CONTENTS) == made[message]()
-    assert preview(changed_request(), PRACTICE, PAYER, "2.2.1", "submit", CONTENTS) == preview(
-        changed_request(), PRACTICE, PAYER, "2.2.1", "update", CONTENTS
-    )
 
 
 def test_a_payers_id_is_called_an_npi_only_where_it_can_be_one() -> None:

@@ -21,8 +21,9 @@ from connectors.lenient import encode
 from connectors.packet import make_packet
 from connectors.packet_sheets import Cover
 from connectors.pas.attachment import attachment_parameters, attachments
+from connectors.pas.claim import Version
 from connectors.pas.parties import PasPayer
-from connectors.pas.write import Version, cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
+from connectors.pas.write import cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
 from connectors.x12.attachment import attachments_275
 from connectors.x12.checks import check
 from connectors.x12.envelope import Controls

@@ -11,7 +11,7 @@ but cannot be searched by: a search goes by patient, requester and dates, and wh
 import textwrap
 from collections.abc import Iterable
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from connectors.codes import ROLE_FACILITY, ROLE_ORDERING, ROLE_RENDERING, SERVICE_TYPES
 from connectors.gateway.words import (
@@ -36,7 +36,6 @@ from domain.order import Address, Coverage, Facility, Patient, Provider, Relatio
 from domain.request import Request
 
 Json = dict[str, Any]
-Message = Literal["request", "update", "inquiry", "cancel"]
 
 _PHONE_DIGITS = 10
 _LONGEST = MappingProxyType({"lastName": 60, "firstName": 35, "contactName": 60, "addressLine1": 55, "city": 30})
@@ -96,21 +95,6 @@ def search_query(
     if NumberType.ADMINISTRATIVE in held:
         return {**query, "referenceNumber": held[NumberType.ADMINISTRATIVE]}
     return {**query, **_dates(request.service_lines)}
-
-
-def preview(
-    request: Request, practice: Requester, payer_code: str, message: Message, record: str | None = None
-) -> Json:
-    """Return what would be sent, for a person to look at; nothing is sent. An inquiry is its query."""
-    match message:
-        case "request":
-            return service_review(request, practice, payer_code)
-        case "update":
-            return service_review(request, practice, payer_code, record)
-        case "inquiry":
-            return dict(search_query(request, practice, payer_code, request.prior_numbers))
-        case "cancel":
-            return {"method": "DELETE", "record": record}
 
 
 def ours(request: Request, records: Iterable[str] = ()) -> Ours:

@@ -13,7 +13,7 @@ import httpx
 from connectors.errors import Refused
 from connectors.lenient import Json, encode
 from connectors.oauth import Access
-from connectors.pas.write import Version
+from connectors.pas.claim import Version
 from connectors.raw import RawAnswer
 
 FHIR_JSON = "application/fhir+json"

@@ -7,10 +7,8 @@ Source: PAS 2.2.1 and 2.0.1, `profile-pas-request-bundle`, `-inquiry-request-bun
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
 
 from connectors.lenient import Json
-from connectors.pas.attachment import attachment_parameters, attachments
 from connectors.pas.claim import Version, Writer
 from connectors.pas.elements import extension, numbered, service
 from connectors.pas.identity import cancel_trace, entry_id, full_url, line_trace
@@ -21,8 +19,6 @@ from connectors.requester import Requester
 from domain.decision import Number
 from domain.request import Request
 
-Message = Literal["request", "update", "cancel", "inquiry", "attachment", "submit"]
-"""What may be looked at; `submit` is a request or an update, whichever it is."""
 _REQUEST = "profile-pas-request-bundle"
 
 
@@ -129,41 +125,6 @@ def inquiry_bundle(
     return _bundle(writer, {full_url(request.trace, "inquiry"): claim}, asked, "profile-pas-inquiry-request-bundle")
 
 
-def preview(
-    request: Request,
-    practice: Requester,
-    payer: PasPayer,
-    version: Version,
-    message: Message,
-    contents: Mapping[str, bytes] | None = None,
-) -> Json:
-    """Return what would be sent, for a person to look at; nothing is sent.
-
-    An `update` of a request that has no prior is shown as an update of itself: how it would look unchanged. Documents
-    (`attachment`) are shown as sent unasked, in one message.
-
-    Raises:
-        Refused: the content of one of the documents is not there, or an answered form is none.
-    """
-    match message:
-        case "request":
-            return submit_bundle(request, practice, payer, version, contents)
-        case "submit":
-            write = submit_bundle if request.prior is None else update_bundle
-            return write(request, practice, payer, version, contents)
-        case "update":
-            again = {"trace": f"{request.trace}.update", "prior": request}
-            changed = request if request.prior is not None else request.model_copy(update=again)
-            return update_bundle(changed, practice, payer, version, contents)
-        case "inquiry":
-            return inquiry_bundle(request, practice, payer, version)
-        case "cancel":
-            return cancel_bundle(request, practice, payer, version, contents=contents)
-        case "attachment":
-            (one,) = attachments(request, (), request.documents)
-            return attachment_parameters(request, practice, payer, one, contents or {})
-
-
 def _bundle(writer: Writer, claims: dict[str, Json], identifier: str, profile: str = _REQUEST) -> Json:
     """The Bundle of Claims, the new one first, with all that they refer to and nothing else."""
     first, *others = claims
@@ -189,14 +150,3 @@ def _references(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _references(inner)
-
-
-__all__ = [
-    "Message",
-    "Version",
-    "cancel_bundle",
-    "inquiry_bundle",
-    "preview",
-    "submit_bundle",
-    "update_bundle",
-]
