@@ -2,10 +2,13 @@
 
 One of each a session, so with `-n 2` each worker of pytest-xdist has its own. Tests that need the wall clock, a
 killed server or a database of their own start one with `runtime.embedded` and `runtime.embedded_postgres`.
+
+Properties are tried on the same examples in every run; `HYPOTHESIS_PROFILE=long` tries many more, other ones each time.
 """
 
 import asyncio
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +19,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
+import hypothesis
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
@@ -36,6 +40,16 @@ TIME_SKIPPING = (
     # So soon that the stories go through continue-as-new; a server's default is about 4,000 events.
     "limit.historyCount.suggestContinueAsNew=200",
 )
+
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+hypothesis.settings.register_profile(
+    "vigil",
+    deadline=None,
+    derandomize=not LONG,
+    max_examples=2000 if LONG else 100,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+)
+hypothesis.settings.load_profile("vigil")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -42,15 +42,7 @@ from domain.track import Try
 from tests.builders import CASE_ID, MONDAY, ROOT, case_of, order
 from tests.world import EVENTS, SECRET, Step, World, begin_world, calm, live, right_facts
 
-LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-settings.register_profile(
-    "vigil",
-    deadline=None,
-    derandomize=False,
-    max_examples=2000 if LONG else 100,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-settings.load_profile("vigil")
+MANY = settings().max_examples
 
 RARE = ("cancel", "retract", "long note", "restart", "strange")
 COMMON = [name for name in EVENTS if name not in RARE]
@@ -247,7 +239,7 @@ def abandoned(seed: int, check: Any) -> World:
     return world
 
 
-@settings(max_examples=300 if LONG else 30)
+@settings(max_examples=MANY // 3)
 @given(seeds, st.lists(st.tuples(st.sampled_from(["end", "late", "late", "wake", "repeat", "person works"]), seeds)))
 def test_whatever_rails_fail_and_answer_late_one_request_is_kept(seed: int, story: list[Step]) -> None:
     """Channels fail, are given up, answer after all, say it twice: in the end the payer has no attempt twice."""
