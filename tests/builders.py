@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -41,6 +41,13 @@ MONDAY = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)
 """A Monday morning in Chicago."""
 VISIT = datetime(2026, 12, 21, 16, 0, tzinfo=UTC)
 CASE_ID = "case-aaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+Kind = TypeVar("Kind")
+
+
+def of_kind(things: Iterable[object], kind: type[Kind]) -> list[Kind]:
+    """The facts, or the actions, of a kind, in their order."""
+    return [thing for thing in things if isinstance(thing, kind)]
 
 
 @cache
@@ -315,7 +322,7 @@ class Hands:
         while True:
             _, settled = settle(self.case, self.now)
             self.begun = list(self.keeping.take_turn(settled, self.now))
-            packets = [action for action in self.begun if isinstance(action, PreparePacket)]
+            packets = of_kind(self.begun, PreparePacket)
             if not packets:
                 return settled.plan
             for action in packets:

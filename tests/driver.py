@@ -33,7 +33,7 @@ from activities.turns import Turns
 from domain.actions import Action
 from domain.base import Turn
 from domain.case import Case, begin
-from domain.facts import Fact, Failure, TaskKind, TaskOpened
+from domain.facts import ActionEnded, Fact, Failure, TaskKind, TaskOpened
 from domain.keeping import Keeping
 from domain.messages import TurnInput
 from domain.order import Order
@@ -47,7 +47,7 @@ from runtime.keys import KeyRing
 from runtime.settings import Settings
 from store.migrate import migrate
 from store.shelf import Shelf
-from tests.builders import CASE_ID, MONDAY, house, order, received
+from tests.builders import CASE_ID, MONDAY, Kind, house, of_kind, order, received
 from tests.house import CHART, Office, example_practice
 from workflows.authorization import _failure
 
@@ -294,7 +294,7 @@ class Driver:
 
     def failures(self) -> list[str]:
         """What did not succeed, and why."""
-        return [f"{fact.action}: {fact.failure} {fact.error}" for fact in self.told("action_ended") if fact.failure]
+        return [f"{fact.action}: {fact.failure} {fact.error}" for fact in self.told(ActionEnded) if fact.failure]
 
     def tasks(self) -> list[str]:
         return [task.opened.task_kind.value for task in self.case.open_tasks]
@@ -303,13 +303,13 @@ class Driver:
         """The first open task of a kind."""
         return next((task.opened for task in self.case.open_tasks if task.opened.task_kind is kind), None)
 
-    def done(self, kind: str) -> list[Action]:
+    def done(self, kind: type[Kind]) -> list[Kind]:
         """The actions of a kind that were begun."""
-        return [action for action in self.begun if action.kind == kind]
+        return of_kind(self.begun, kind)
 
-    def told(self, kind: str) -> list[Any]:
+    def told(self, kind: type[Kind]) -> list[Kind]:
         """The facts of a kind."""
-        return [fact for fact in self.case.facts if fact.kind == kind]
+        return of_kind(self.case.facts, kind)
 
 
 async def together(drivers: Sequence[Driver], done: Callable[[], bool], *, until: datetime) -> None:

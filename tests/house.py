@@ -36,7 +36,7 @@ from runtime.settings import Settings
 from store.migrate import migrate
 from store.policies import release
 from store.shelf import Shelf
-from tests.builders import MONDAY, order, policies, received
+from tests.builders import MONDAY, of_kind, order, policies, received
 from worker import serving
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,7 +72,7 @@ def example_practice(settings: Settings, name: str) -> Practice:
 
 def carriers() -> set[str]:
     """By what names the secrets of the ways to payers are kept: the payers' own, and of those who carry for them."""
-    held = [policy for policy in policies() if isinstance(policy, Policy)]
+    held = of_kind(policies(), Policy)
     vias = {channel.via for policy in held for channel in policy.channels if channel.via}
     return {policy.payer for policy in held} | vias | CARRIERS
 

@@ -32,7 +32,7 @@ from domain.rules.access import RESTORE, access, no_way_in, troubled
 from domain.rules.asking import Person
 from domain.rules.packet import by_hand, packet_cause, packet_of
 from domain.work import WrongResult, claim, complete, forms_of, outcome
-from tests.builders import CASE_ID, MONDAY, Hands, at, document, known, order, said, with_facts
+from tests.builders import CASE_ID, MONDAY, Hands, at, document, known, of_kind, order, said, with_facts
 from tests.paper_desk import slice_by
 
 BY = "person:ines"
@@ -85,7 +85,7 @@ def hand(case: Case, policy: PolicySlice | None, asked: Request, **more: Any) ->
 
 
 def opened(found: Plan) -> TaskOpened:
-    (task,) = [fact for fact in found.conclusions if isinstance(fact, TaskOpened)]
+    (task,) = of_kind(found.conclusions, TaskOpened)
     return task
 
 
@@ -123,7 +123,7 @@ def test_the_packet_is_prepared_before_the_task_and_the_task_shows_it() -> None:
     first = hand(case, policy_of(case), asked)
     assert [action.kind for action in first.actions] == ["prepare_packet"]
     assert (first.turn, first.stage) == (Turn.VIGIL, Stage.SUBMISSION)
-    assert not [fact for fact in first.conclusions if isinstance(fact, TaskOpened)]
+    assert not of_kind(first.conclusions, TaskOpened)
     done = prepared(case, asked)
     second = hand(done, policy_of(case), asked)
     task = opened(second)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from domain.actions import SubmitRequest
 from domain.base import Stage, Turn
 from domain.calendars import add
 from domain.decision import AnswerError
@@ -40,6 +41,7 @@ from tests.builders import (
     house,
     housed,
     known,
+    of_kind,
     order,
     pinned,
     said,
@@ -288,7 +290,7 @@ def test_a_rejected_request_is_corrected_not_appealed_and_sent_anew_at_a_persons
     assert refuse(case, again, MONDAY) is None
     case, plan = at(with_facts(case, [again], MONDAY), MONDAY)
     assert "correct_request" not in work(case)
-    (sent,) = [action for action in plan.actions if action.kind == "submit_request"]
+    (sent,) = of_kind(plan.actions, SubmitRequest)
     assert sent.key == f"submit/{TRACK}/2/pas/1"
 
 
@@ -359,9 +361,9 @@ def test_people_work_the_portal_and_a_stat_order_goes_by_phone() -> None:
 def test_every_copy_of_a_request_is_the_same() -> None:
     hands = Hands(known(order()))
     hands.turn()
-    first = next(action for action in hands.begun if action.kind == "submit_request")
+    first = of_kind(hands.begun, SubmitRequest)[0]
     hands.fail("submit_request", Failure.EXHAUSTED)
     hands.turn(MONDAY + timedelta(minutes=5))
-    second = next(action for action in hands.begun if action.kind == "submit_request")
+    second = of_kind(hands.begun, SubmitRequest)[0]
     assert first.key != second.key
     assert first.model_dump(exclude={"key", "now"}) == second.model_dump(exclude={"key", "now"})

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from domain.actions import AskRequirement, FetchQuestionnaire, SubmitRequest
 from domain.case import Case
 from domain.decision import InformationAsk, Reason
 from domain.facts import (
@@ -36,6 +37,7 @@ from tests.builders import (
     document,
     done,
     gathered,
+    of_kind,
     order,
     said,
     submitted,
@@ -69,13 +71,13 @@ def said_pinned(ordered: Order, *, dtr: bool = True) -> Any:
 
 
 def information(hands: Hands, *lines: LineInformation) -> CoverageInformationReceived:
-    action = hands._of("ask_requirement")
+    action = of_kind(hands.begun, AskRequirement)[0]
     return CoverageInformationReceived(
         occurred_at=hands.now,
         by="system:crd:meridian-ppo",
         source_id=f"{action.key}/said",
         rank=1,
-        hook=action.hook,  # type: ignore[attr-defined]
+        hook=action.hook,
         lines=lines,
         raw=document("payer_answer", None, f"answer {action.key}"),
     )
@@ -201,7 +203,7 @@ def test_what_the_payer_leaves_open_is_for_our_rules_or_a_person(word: LineInfor
     hands = opened(ordered)
     hands.end("ask_requirement", information(hands, word))
     hands.turn(SOON)
-    if any(action.kind == "ask_requirement" for action in hands.begun):
+    if of_kind(hands.begun, AskRequirement):
         hands.fail("ask_requirement", Failure.EXHAUSTED)
         hands.turn(SOON)
     assert needs(hands.case) == {1: found}
@@ -253,9 +255,10 @@ def test_a_visit_that_outlives_the_word_is_asked_about_again() -> None:
     assert "ask_requirement" not in begun(hands)
     moved(hands, 20)
     hands.turn(SOON)
-    (asked,) = [action for action in hands.begun if action.kind == "ask_requirement"]
-    assert asked.hook == "appointment-book"  # type: ignore[attr-defined]
-    assert asked.order.appointment.id == "APT-2"  # type: ignore[attr-defined]
+    (asked,) = of_kind(hands.begun, AskRequirement)
+    assert asked.hook == "appointment-book"
+    assert asked.order.appointment is not None
+    assert asked.order.appointment.id == "APT-2"
     assert needs(hands.case) == {1: "not_required"}, "nothing changes while the payer is asked"
     hands.end("ask_requirement", information(hands, line(authorization="no-auth", expires_on=date(2027, 1, 31))))
     hands.turn(SOON)
@@ -294,8 +297,8 @@ def test_a_changed_order_is_asked_about_anew_and_the_old_word_is_forgotten() -> 
 
 def test_who_performs_is_told_when_the_payer_makes_it_depend_on_that() -> None:
     hands = heard(line(covered="conditional", information=("performer",)))
-    (asked,) = [action for action in hands.begun if action.kind == "ask_requirement"]
-    assert asked.hook == "order-dispatch"  # type: ignore[attr-defined]
+    (asked,) = of_kind(hands.begun, AskRequirement)
+    assert asked.hook == "order-dispatch"
     hands.end("ask_requirement", information(hands, line(authorization="auth-needed")))
     hands.turn(SOON)
     assert rule(hands.case) == "payer/auth-needed (ASSERT-1)"
@@ -336,7 +339,7 @@ FORM = "https://payer.example/Questionnaire/ct"
 
 
 def form_received(hands: Hands, **more: Any) -> QuestionnaireReceived:
-    action = hands._of("fetch_questionnaire")
+    action = of_kind(hands.begun, FetchQuestionnaire)[0]
     return QuestionnaireReceived(
         occurred_at=hands.now,
         by="system:dtr:meridian-ppo",
@@ -375,8 +378,8 @@ def wanting() -> Hands:
 def test_a_form_is_fetched_filled_in_and_goes_along_with_the_request() -> None:
     hands = wanting()
     assert begun(hands) == ["fetch_questionnaire"]
-    fetch = hands._of("fetch_questionnaire")
-    assert (fetch.questionnaire, fetch.context) == (FORM, "ASSERT-1")  # type: ignore[attr-defined]
+    fetch = of_kind(hands.begun, FetchQuestionnaire)[0]
+    assert (fetch.questionnaire, fetch.context) == (FORM, "ASSERT-1")
     form = form_received(hands)
     hands.end("fetch_questionnaire", form)
     hands.turn(SOON)
@@ -390,7 +393,7 @@ def test_a_form_is_fetched_filled_in_and_goes_along_with_the_request() -> None:
     hands.keeping.take([answer_to(form, complete=True)], SOON)
     hands.turn(SOON)
     assert begun(hands) == ["submit_request"]
-    sent = hands._of("submit_request").request.documents  # type: ignore[attr-defined]
+    sent = of_kind(hands.begun, SubmitRequest)[0].request.documents
     assert response("answer") in sent
     assert response("saved") not in sent
 
@@ -447,8 +450,8 @@ def test_an_answer_that_asks_for_a_form_is_answered_with_it() -> None:
     answer = answered("pended", now=SOON, asks=(ask,))
     hands.keeping.take([submitted(SOON), answer], SOON)
     hands.turn(SOON)
-    (fetch,) = [action for action in hands.begun if action.kind == "fetch_questionnaire"]
-    assert (fetch.context, fetch.questionnaire) == ("CTX-1", None)  # type: ignore[attr-defined]
+    (fetch,) = of_kind(hands.begun, FetchQuestionnaire)
+    assert (fetch.context, fetch.questionnaire) == ("CTX-1", None)
     form = form_received(hands, context="CTX-1")
     hands.end("fetch_questionnaire", form)
     hands.turn(SOON)

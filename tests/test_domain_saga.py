@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.actions import SubmitRequest
+from domain.actions import SendInformation, SubmitRequest, WithdrawRequest
 from domain.base import Turn
 from domain.calendars import Span
 from domain.case import Case
@@ -42,6 +42,7 @@ from tests.builders import (
     doing,
     housed,
     known,
+    of_kind,
     order,
     pinned,
     said,
@@ -72,7 +73,7 @@ def gone_by(rail: str, now: datetime = MONDAY) -> Fact:
 
 
 def rails_of(hands: Hands) -> list[str]:
-    return [action.request.rail for action in hands.begun if isinstance(action, SubmitRequest)]
+    return [action.request.rail for action in of_kind(hands.begun, SubmitRequest)]
 
 
 def give_up(hands: Hands, rail: str) -> None:
@@ -161,7 +162,7 @@ def test_nothing_is_sent_elsewhere_while_nobody_knows_what_became_of_it() -> Non
 def test_a_carriers_limits_are_the_carriers() -> None:
     hands = Hands(known(order(payer="harbor-hmo")))
     hands.turn()
-    (action,) = [action for action in hands.begun if isinstance(action, SubmitRequest)]
+    (action,) = of_kind(hands.begun, SubmitRequest)
     assert (action.request.rail, action.counterpart, action.payer) == ("x12", "via-northbridge", "harbor-hmo")
     direct = action.model_copy(update={"request": action.request.model_copy(update={"rail": "portal"})})
     assert direct.counterpart == "payer-harbor-hmo"
@@ -184,7 +185,7 @@ def abandoned() -> Case:
 
 def taken_back(case: Case) -> list[str]:
     _, plan = at(case, MONDAY)
-    return [action.request.rail for action in plan.actions if action.kind == "withdraw_request"]  # type: ignore[attr-defined]
+    return [action.request.rail for action in of_kind(plan.actions, WithdrawRequest)]
 
 
 def test_the_one_that_was_decided_is_kept_and_the_other_taken_back_on_its_own_rail() -> None:
@@ -339,8 +340,8 @@ def brought(kind: str = "office_note") -> Fact:
 def test_documents_that_fit_are_sent_once() -> None:
     hands = Hands(with_facts(asked(), [brought()], MONDAY))
     hands.turn()
-    (action,) = [action for action in hands.begun if action.kind == "send_information"]
-    assert [ref.kind for ref in action.documents] == ["office_note"]  # type: ignore[attr-defined]
+    (action,) = of_kind(hands.begun, SendInformation)
+    assert [ref.kind for ref in action.documents] == ["office_note"]
     hands.fail("send_information", Failure.AMBIGUOUS)
     hands.turn()
     assert "send_information" not in [a.kind for a in hands.begun]
@@ -359,8 +360,8 @@ def test_what_a_278_only_names_follows_once_while_the_payer_decides() -> None:
     case = known(ordered, brought(), sent_by("x12"))
     hands = Hands(case)
     hands.turn()
-    (action,) = [action for action in hands.begun if action.kind == "send_information"]
-    assert (action.asks, [ref.kind for ref in action.documents]) == ((), ["office_note"])  # type: ignore[attr-defined]
+    (action,) = of_kind(hands.begun, SendInformation)
+    assert (action.asks, [ref.kind for ref in action.documents]) == ((), ["office_note"])
     hands.fail("send_information", Failure.AMBIGUOUS)
     hands.turn()
     assert "send_information" not in [a.kind for a in hands.begun]
@@ -382,8 +383,8 @@ def test_a_person_hands_in_what_is_missing_and_vigil_sends_it() -> None:
     )
     facts = complete(case, opened.task, form, by=BY, now=MONDAY, source_id="h")
     case, plan = at(with_facts(case, facts, MONDAY), MONDAY)
-    (action,) = [action for action in plan.actions if action.kind == "send_information"]
-    assert [ref.kind for ref in action.documents] == ["operative_note"]  # type: ignore[attr-defined]
+    (action,) = of_kind(plan.actions, SendInformation)
+    assert [ref.kind for ref in action.documents] == ["operative_note"]
     assert "send_information" not in work(case)
 
 
@@ -415,7 +416,7 @@ def test_a_changed_order_is_an_update_of_what_the_payer_has() -> None:
     hands = Hands(choose(case, opened, "update"))
     plan = hands.turn()
     assert "withdraw_request" not in doing(plan)
-    (action,) = [action for action in hands.begun if isinstance(action, SubmitRequest)]
+    (action,) = of_kind(hands.begun, SubmitRequest)
     request = action.request
     assert (request.attempt, request.rail, request.order.diagnoses) == (2, "pas", ("M54.17",))
     assert request.prior is not None

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from domain.decision import NumberType
+from domain.facts import DecisionReceived, RequestSubmitted, StatusInquired
 from domain.policy import Policy, parse_policy
 from domain.policy_check import check_policy
 from domain.policy_rules import Rail
@@ -49,10 +50,10 @@ async def shared(
 def approved_by(driver: Driver, rail: Rail) -> None:
     """Approved with a number for the claim, by one request that went this way with a receipt."""
     assert driver.case.is_ready
-    (submitted,) = driver.told("request_submitted")
+    (submitted,) = driver.told(RequestSubmitted)
     assert submitted.rail == rail
     assert submitted.receipt.reference
-    decided = driver.told("decision_received")[-1]
+    decided = driver.told(DecisionReceived)[-1]
     assert decided.rail == rail
     numbers = {number.type for line in decided.decision.lines for number in line.numbers}
     assert NumberType.CERTIFICATION in numbers
@@ -76,8 +77,8 @@ async def test_an_order_comes_to_its_decision_over_a_rail_that_was_there(shared:
 async def test_a_pend_is_followed_up_by_its_own_cadence(shared: Block) -> None:
     driver = await shared.open(the_policy(), "200")
     await driver.until(lambda: driver.case.is_ready)
-    first, *_ = driver.told("status_inquired")
-    asked = driver.told("request_submitted")[0].occurred_at
+    first, *_ = driver.told(StatusInquired)
+    asked = driver.told(RequestSubmitted)[0].occurred_at
     assert first.occurred_at - asked >= timedelta(days=2), "its file says two business days"
     approved_by(driver, Rail.X12)
 

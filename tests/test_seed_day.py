@@ -12,7 +12,7 @@ from rich.console import Console
 from console.case_view import case_view
 from console.seed_day import DAY, Planned, the_day
 from domain.decision import Outcome
-from domain.facts import TaskKind
+from domain.facts import DecisionReceived, RequestSubmitted, RequirementDetermined, TaskKind
 from domain.order import Order, Urgency
 from domain.policy_rules import Rail
 from domain.view import view
@@ -44,18 +44,18 @@ async def opened(shared: Block, planned: Planned) -> Driver:
 
 
 def approved(rail: Rail) -> Done:
-    return lambda driver: driver.case.is_ready and driver.told("decision_received")[-1].rail == rail
+    return lambda driver: driver.case.is_ready and driver.told(DecisionReceived)[-1].rail == rail
 
 
 def pended(rail: Rail) -> Done:
     return lambda driver: any(
         fact.rail == rail and {line.decision for line in fact.decision.lines} == {Outcome.PENDED}
-        for fact in driver.told("decision_received")
+        for fact in driver.told(DecisionReceived)
     )
 
 
 def submitted(rail: Rail) -> Done:
-    return lambda driver: any(fact.rail == rail and fact.receipt.reference for fact in driver.told("request_submitted"))
+    return lambda driver: any(fact.rail == rail and fact.receipt.reference for fact in driver.told(RequestSubmitted))
 
 
 def task(kind: TaskKind, rail: Rail | None = None) -> Done:
@@ -63,7 +63,7 @@ def task(kind: TaskKind, rail: Rail | None = None) -> Done:
 
 
 def not_required(driver: Driver) -> bool:
-    return bool(driver.told("requirement_determined")) and driver.case.is_ready and not driver.told("request_submitted")
+    return bool(driver.told(RequirementDetermined)) and driver.case.is_ready and not driver.told(RequestSubmitted)
 
 
 STAT = Urgency.STAT

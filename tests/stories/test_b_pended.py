@@ -4,7 +4,8 @@ from datetime import timedelta
 from itertools import pairwise
 
 from domain.calendars import Calendar
-from tests.builders import policy
+from domain.facts import ActionBegun
+from tests.builders import of_kind, policy
 from tests.house import Desk
 
 
@@ -24,7 +25,7 @@ async def test_a_lost_notification_is_found_by_the_follow_ups(desk: Desk) -> Non
     assert pended.patient_notices == ()
 
     approved = await case.until("patient_notified", hours=6)
-    inquiries = [a for a in approved.facts if a.kind == "action_begun" and a.action_kind == "inquire_status"]
+    inquiries = [begun for begun in of_kind(approved.facts, ActionBegun) if begun.action_kind == "inquire_status"]
     assert 3 <= len(inquiries) <= 5
     calendar = _payer_calendar()
     assert all(calendar.is_open(calendar.local_date(inquiry.occurred_at)) for inquiry in inquiries)

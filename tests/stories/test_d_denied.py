@@ -1,5 +1,6 @@
 """Story D: denied; reasons kept, patient and provider told, a task with the options and their deadlines, the visit at risk."""
 
+from domain.facts import TaskKind
 from tests.house import Desk
 
 
@@ -14,8 +15,8 @@ async def test_a_denial_is_told_and_its_options_stand_with_their_deadlines(desk:
     assert {notice.message for notice in denied.patient_notices} == {"denied"}
     assert [notice.message for notice in denied.provider_notices] == ["denied"]
     tasks = {task.opened.task_kind: task.opened for task in denied.open_tasks}
-    assert {"choose_after_denial", "visit_at_risk"} <= set(tasks)
-    options = " ".join(tasks["choose_after_denial"].checklist)
+    assert {TaskKind.CHOOSE_AFTER_DENIAL, TaskKind.VISIT_AT_RISK} <= set(tasks)
+    options = " ".join(tasks[TaskKind.CHOOSE_AFTER_DENIAL].checklist)
     for option in ("Peer to peer: until", "Reconsideration: until", "Appeal: until"):
         assert option in options
     standing = (await case.standing()).view

@@ -2,6 +2,8 @@
 
 import pytest
 
+from domain.facts import ActionBegun
+from tests.builders import of_kind
 from tests.house import Desk
 
 
@@ -63,6 +65,6 @@ async def test_an_error_that_may_hide_an_effect_is_searched_twice_and_then_a_per
     assert not (await case.case()).open_tasks
     found = await case.until("task_opened", minutes=10)
     assert [task.opened.task_kind for task in found.open_tasks] == ["find_request"]
-    searches = [a for a in found.facts if a.kind == "action_begun" and a.action_kind == "inquire_status"]
+    searches = [begun for begun in of_kind(found.facts, ActionBegun) if begun.action_kind == "inquire_status"]
     assert len(searches) == 2
     assert [submit["count"] for submit in (await desk.effects())["submits"]] == [1]

@@ -16,15 +16,25 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import worker
 from api.webhook_facts import claimed
-from domain.actions import WithdrawRequest
+from domain.actions import InquireStatus, SubmitRequest, WithdrawRequest
 from domain.base import Turn
 from domain.decision import Ending, Outcome
-from domain.facts import DecisionReceived, RequestEnded, TaskKind
+from domain.facts import (
+    ActionEnded,
+    AnswerNotUnderstood,
+    DecisionReceived,
+    RequestEnded,
+    RequestSubmitted,
+    RequestWithdrawn,
+    StatusInquired,
+    TaskKind,
+    TaskOpened,
+)
 from domain.policy_rules import Rail
 from domain.rules.channels import BREAKER_OPEN
 from runtime.keys import KeyRing
 from store import channels
-from tests.builders import MONDAY, answered, policy
+from tests.builders import MONDAY, answered, of_kind, policy
 from tests.driver import ORDERING, Block, Driver, block, together
 from tests.house import Desk, House
 from tests.rails import Book, Clerk, changed, only
@@ -55,7 +65,7 @@ async def sent(driver: Driver) -> dict[str, int]:
 
 
 def ends(driver: Driver, cause: str) -> list[str | None]:
-    return [fact.error for fact in driver.told("action_ended") if fact.action.startswith(cause) and fact.failure]
+    return [fact.error for fact in driver.told(ActionEnded) if fact.action.startswith(cause) and fact.failure]
 
 
 # --- a way that is down -------------------------------------------------------------------------------------------------
@@ -88,7 +98,7 @@ async def test_a_clearinghouse_is_down_for_a_day(shared: Block) -> None:
     for driver in (*routine, stat):
         assert list((await sent(driver)).values()) == [1]
         assert len(await accepted(driver)) == 1
-        assert driver.told("request_submitted")[0].receipt.reference
+        assert driver.told(RequestSubmitted)[0].receipt.reference
         assert not any(task.opened.task_kind is TaskKind.SUBMIT_REQUEST for task in driver.case.tasks.values())
     assert await channels.out_of_order(shared.parts.database, office.practice.id) == []
 
@@ -97,12 +107,11 @@ async def test_a_fax_that_is_long_under_way_is_looked_for_at_its_carrier(shared:
     driver = await shared.open(only(policy("bluestem-mco"), Rail.FAX))
     await driver.office.switch(fax_seconds=900)
     await driver.settle()
-    assert driver.told("request_submitted") == []
-    assert driver.turn is Turn.VIGIL
+    assert (driver.told(RequestSubmitted), driver.turn) == ([], Turn.VIGIL)
     await driver.until(lambda: driver.track.attempt.reached_payer)
-    (submitted,) = driver.told("request_submitted")
+    (submitted,) = driver.told(RequestSubmitted)
     assert submitted.receipt.kind == "fax_report"
-    assert [look.found for look in driver.told("status_inquired")] == [False, True]
+    assert [look.found for look in driver.told(StatusInquired)] == [False, True]
     assert driver.tasks() == []
     assert len((await driver.office.effects())["faxes"]) == 1
     await driver.until(lambda: driver.task(TaskKind.CHECK_STATUS) is not None)
@@ -113,10 +122,10 @@ async def test_a_carriers_call_hastens_the_look_that_is_due_anyway(shared: Block
     driver = await shared.open(only(policy("bluestem-mco"), Rail.FAX))
     await driver.office.switch(fax_seconds=90)
     await driver.settle()
-    assert driver.told("request_submitted") == []
+    assert driver.told(RequestSubmitted) == []
     (first, *_) = next(one for one in driver.case.policies.values()).channels[0].search_after
     await driver.forward(timedelta(minutes=2))
-    assert driver.told("status_inquired") == [], f"the first look is due after {first}"
+    assert driver.told(StatusInquired) == [], f"the first look is due after {first}"
 
     await driver.report(claimed("bluestem-mco", driver.now, timedelta(minutes=10)))
     assert driver.track.attempt.reached_payer
@@ -142,8 +151,8 @@ async def test_a_wrong_address_is_an_operators_and_the_request_goes_another_way(
     await driver.until(lambda: driver.case.is_ready)
     assert ends(driver, "submit/") == ["core:404"]
     assert driver.track.attempt.rail == Rail.GATEWAY
-    assert driver.told("task_opened")[0].task_kind is TaskKind.OPERATOR
-    assert TaskKind.CORRECT_REQUEST not in {task.task_kind for task in driver.told("task_opened")}
+    assert driver.told(TaskOpened)[0].task_kind is TaskKind.OPERATOR
+    assert TaskKind.CORRECT_REQUEST not in {task.task_kind for task in driver.told(TaskOpened)}
     assert list((await sent(driver)).values()) == [1]
 
 
@@ -160,7 +169,7 @@ async def _answers_late(shared: Block, scenario: str) -> tuple[Driver, Book]:
     assert driver.track.attempt.rail == Rail.PORTAL
     driver.clerk = None
     await driver.forward(to=MONDAY + DAY)
-    late = await driver.carry_out(driver.done("submit_request")[0].model_copy(update={"now": driver.now}))
+    late = await driver.carry_out(driver.done(SubmitRequest)[0].model_copy(update={"now": driver.now}))
     assert isinstance(late, list)
     await driver.report(*late)
     driver.clerk = Clerk(book)
@@ -171,7 +180,7 @@ async def test_a_way_that_was_given_up_answers_first_and_the_other_copy_is_taken
     driver, book = await _answers_late(shared, "100")
     assert driver.track.attempt.rail == Rail.PAS
     await driver.until(lambda: driver.case.is_ready and not book.in_force)
-    (withdrawn,) = driver.told("request_withdrawn")
+    (withdrawn,) = driver.told(RequestWithdrawn)
     assert withdrawn.rail == Rail.PORTAL
     assert len(await accepted(driver)) + len(book.in_force) == 1
 
@@ -179,8 +188,8 @@ async def test_a_way_that_was_given_up_answers_first_and_the_other_copy_is_taken
 async def test_a_way_that_was_given_up_answers_later_and_its_copy_is_taken_back_there(shared: Block) -> None:
     driver, book = await _answers_late(shared, "202")
     assert driver.track.attempt.rail == Rail.PORTAL
-    await driver.until(lambda: bool(driver.told("request_withdrawn")))
-    (withdrawn,) = driver.told("request_withdrawn")
+    await driver.until(lambda: bool(driver.told(RequestWithdrawn)))
+    (withdrawn,) = driver.told(RequestWithdrawn)
     assert withdrawn.rail == Rail.PAS
     assert not driver.case.is_ready
     assert len(await accepted(driver)) + len(book.in_force) == 1
@@ -200,17 +209,17 @@ async def test_a_refused_copy_denies_nothing_and_the_former_request_is_found(sha
     driver.land()
     await driver.settle()
     assert driver.track.outcomes == (None,)
-    (refused,) = driver.told("answer_not_understood")
+    (refused,) = driver.told(AnswerNotUnderstood)
     assert refused.raw is not None
     assert "has this request already" in refused.why
 
     await driver.until(lambda: driver.case.is_ready)
-    decided = [line for fact in driver.told("decision_received") for line in fact.decision.lines]
+    decided = [line for fact in driver.told(DecisionReceived) for line in fact.decision.lines]
     assert {line.decision for line in decided} == {Outcome.APPROVED}
     assert [notice.message for notice in driver.case.patient_notices] == ["approved"]
     assert list((await sent(driver)).values()) == [2]
     assert len(await accepted(driver)) == 1
-    assert len(driver.done("submit_request")) == 1
+    assert len(driver.done(SubmitRequest)) == 1
 
 
 # --- what comes at the wrong moment -------------------------------------------------------------------------------------
@@ -243,8 +252,8 @@ async def test_a_token_ends_in_the_middle_and_one_new_one_goes_on(
     else:
         later = SimpleNamespace(monotonic=lambda: time.monotonic() + 300)
         monkeypatch.setattr("connectors.tokens.time", later)
-    before = len(driver.done("inquire_status"))
-    await driver.until(lambda: len(driver.done("inquire_status")) > before)
+    before = len(driver.done(InquireStatus))
+    await driver.until(lambda: len(driver.done(InquireStatus)) > before)
     assert await _tokens(driver, system, path) == (2, 1 if ends == "the payer ends it" else 0)
     await driver.until(lambda: driver.case.is_ready)
     assert driver.failures() == []
@@ -258,7 +267,7 @@ async def test_a_notification_comes_before_the_answer_to_the_submission(shared: 
     approved = answered("approved", now=driver.now, via="notification", by="system:pas:meridian-ppo")
     await driver.report(approved)
     assert driver.track.outcomes == (Outcome.APPROVED,)
-    assert len(driver.done("submit_request")) == 1
+    assert len(driver.done(SubmitRequest)) == 1
     driver.land()
     await driver.settle()
     assert driver.track.outcomes == (Outcome.APPROVED,), "a pend that comes late takes nothing back"
@@ -274,12 +283,12 @@ async def test_what_a_notification_and_the_answer_both_say_happened_once(shared:
     driver.late.add("submit_request")
     await driver.settle()
     ((_, facts),) = driver.flying.values()
-    told = [fact for fact in facts if isinstance(fact, DecisionReceived)]
+    told = of_kind(facts, DecisionReceived)
     await driver.report(*(fact.model_copy(update={"via": "notification"}) for fact in told))
     assert driver.case.is_ready
     driver.land()
     await driver.settle()
-    assert len(driver.told("decision_received")) == 1
+    assert len(driver.told(DecisionReceived)) == 1
     assert [notice.message for notice in driver.case.patient_notices] == ["approved"]
 
 
@@ -295,7 +304,7 @@ async def test_what_the_payer_does_not_find_is_asked_for_by_a_call_and_sent_anew
     assert receipt is not None
     await driver.office.post("reset", {})  # the payer has lost it
     await driver.until(lambda: driver.task(TaskKind.FIND_REQUEST) is not None)
-    looks = driver.told("status_inquired")
+    looks = driver.told(StatusInquired)
     assert [look.found for look in looks[-2:]] == [False, False]
     assert looks[-1].occurred_at - looks[-2].occurred_at == timedelta(minutes=2)
     call = driver.task(TaskKind.FIND_REQUEST)
@@ -305,7 +314,7 @@ async def test_what_the_payer_does_not_find_is_asked_for_by_a_call_and_sent_anew
     assert receipt.trace in steps
     assert driver.turn is Turn.STAFF
     await driver.forward(2 * DAY)
-    assert len(driver.done("submit_request")) == 1
+    assert len(driver.done(SubmitRequest)) == 1
     assert await sent(driver) == {}
 
     await driver.hand_in(call, result="not_there", representative="Dana")
@@ -321,11 +330,12 @@ async def test_a_request_that_the_payer_ended_is_a_persons_and_nothing_goes_out_
 ) -> None:
     driver = await shared.open(only(policy("meridian-ppo"), Rail.PAS), "200")
     await driver.until(lambda: driver.turn is Turn.PAYER)
-    (submit,) = driver.done("submit_request")
+    (submit,) = driver.done(SubmitRequest)
     said = {name: getattr(submit, name) for name in ("practice", "case_id", "track", "request", "policy")}
     numbers = driver.track.attempt.numbers
     gone = await driver.carry_out(WithdrawRequest(**said, key="payer/1", now=driver.now, numbers=numbers))
-    assert [fact.kind for fact in gone if not isinstance(fact, str)] == ["request_withdrawn"]  # type: ignore[union-attr]
+    assert isinstance(gone, list)
+    assert [fact.kind for fact in gone] == ["request_withdrawn"]
     await driver.report(
         RequestEnded(
             occurred_at=driver.now,
@@ -343,8 +353,8 @@ async def test_a_request_that_the_payer_ended_is_a_persons_and_nothing_goes_out_
     assert driver.turn is Turn.STAFF
     await driver.forward(5 * DAY)
     assert not driver.case.is_ready
-    assert len(driver.done("submit_request")) == 1
-    assert driver.done("withdraw_request") == []
+    assert len(driver.done(SubmitRequest)) == 1
+    assert driver.done(WithdrawRequest) == []
 
     await driver.hand_in(task, result="resend", reason="The provider wants it all the same.")
     await driver.until(lambda: driver.case.is_ready)
@@ -372,7 +382,7 @@ async def test_on_temporal_a_stat_request_goes_round_a_channel_that_is_out_of_or
     assert found.is_ready
     (track,) = found.tracks.values()
     assert track.attempt.rail == Rail.GATEWAY
-    ended = [fact for fact in found.facts if fact.kind == "action_ended" and fact.action.startswith("submit/")]
+    ended = [fact for fact in of_kind(found.facts, ActionEnded) if fact.action.startswith("submit/")]
     assert [fact.error for fact in ended] == [BREAKER_OPEN, None]
     assert await desk.received("clearinghouses") == []
     assert [row["count"] for row in (await desk.effects())["submits"]] == [1]

@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
+from domain.actions import SubmitRequest
 from domain.base import Turn
 from domain.decision import NumberType, Outcome
-from domain.facts import OrderCancelled, OrderChanged, StatusInquired, TaskKind
+from domain.facts import (
+    InformationSent,
+    OrderCancelled,
+    OrderChanged,
+    RequestSubmitted,
+    RequestWithdrawn,
+    StatusInquired,
+    TaskKind,
+)
 from domain.policy_rules import Ability, Rail
 from runtime.keys import KeyRing
 from tests.driver import Block, Driver, block
@@ -67,10 +76,10 @@ class Tale:
     def _faxes_are_read(self) -> bool:
         """What a fax machine took lies on the payer's desk: its trace stands on the cover."""
         if self.book is not None and self.way.rail is Rail.FAX:
-            for fact in self.driver.told("request_submitted"):
+            for fact in self.driver.told(RequestSubmitted):
                 if fact.trace not in self.book.requests:
                     self.book.take(fact.trace)
-            for kept in self.book.in_force if self.driver.told("information_sent") else ():
+            for kept in self.book.in_force if self.driver.told(InformationSent) else ():
                 kept.informed_at = kept.informed_at or self.driver.now
         return True
 
@@ -183,8 +192,8 @@ async def ask(tale: Tale) -> None:
         task = tale.driver.task(wanted)
         assert task is not None
         await tale.driver.hand_in(task, **await information(tale.driver, task, tale.book))
-    await tale.until(lambda: bool(tale.driver.told("information_sent")))
-    told = tale.driver.told("information_sent")
+    await tale.until(lambda: bool(tale.driver.told(InformationSent)))
+    told = tale.driver.told(InformationSent)
     assert all(sent.receipt.reference for sent in told)
     documents = [ref.id for sent in told for ref in sent.documents]
     assert len(documents) == len(set(documents)), "nothing is sent twice"
@@ -259,7 +268,7 @@ async def cancel(tale: Tale) -> None:
     await tale.until(lambda: driver.case.closed is not None)
     assert driver.case.closed is not None
     assert driver.case.closed.reason == "cancelled"
-    (withdrawn,) = driver.told("request_withdrawn")
+    (withdrawn,) = driver.told(RequestWithdrawn)
     assert withdrawn.receipt.reference
     assert await tale.accepted() == []
     assert (await tale.sent())[tale.traces[0]] == 1
@@ -269,7 +278,7 @@ async def cancel(tale: Tale) -> None:
 async def duplicate(tale: Tale) -> None:
     """A worker died after it sent, and another does it again."""
     await approve(tale)
-    (sent,) = tale.driver.done("submit_request")
+    (sent,) = tale.driver.done(SubmitRequest)
     again = await tale.driver.carry_out(sent)
     assert isinstance(again, list), again
     await tale.driver.report(*again)
