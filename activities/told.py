@@ -217,7 +217,7 @@ def _is_refused_copy(line: LineDecision) -> bool:
 
 def _why(decision: Decision) -> str:
     """Why an answer is a person's, as a sentence."""
-    said = [*decision.notes, *(error.text or error.code or "" for error in decision.errors)]
+    said = [*decision.notes, *(f"{error.sentence}." for error in decision.errors)]
     sentence = " ".join(part for part in said if part) or "The answer decides nothing."
     return sentence[:_WHY]
 

@@ -207,7 +207,10 @@ def _refusal(findings: tuple[Finding, ...]) -> Decision:
     """What our own check found before anything was sent: correct and send again."""
     errors = (
         AnswerError(
-            code="not_sent", text=f"{finding.problem} {finding.remedy}", where=f"{finding.field} ({finding.where})"
+            code="not_sent",
+            text=finding.problem,
+            where=f"{finding.where}, {finding.field}",
+            remedy=finding.remedy,
         )
         for finding in findings[:10]
     )

@@ -100,7 +100,7 @@ def _early(fact: Fact, places: Mapping[str, int]) -> str | None:
             return f"No rules are released for {fact.payer}."
         case CoverageVerified():
             plan = f", {fact.plan_name}" if fact.plan_name else ""
-            wrong = "".join(f" {error.code or ''} {error.text or ''}".rstrip() for error in fact.errors)
+            wrong = f" The payer says: {'; '.join(error.sentence for error in fact.errors)}." if fact.errors else ""
             return f"Coverage {fact.rank} is {plain(fact.status)}{plan}.{wrong}"
         case RequirementDetermined():
             lines = "; ".join(
@@ -134,7 +134,7 @@ def _request(fact: Fact) -> str | None:
             receipt = f"{plain(fact.receipt.kind)} {fact.receipt.reference}"
             return f"Request {fact.attempt} submitted by {fact.rail}; receipt: {receipt}.{_numbers(fact.numbers)}"
         case RequestRejected():
-            wrong = "; ".join(" ".join(filter(None, (e.code, e.text))) for e in fact.errors) or "no reason given"
+            wrong = "; ".join(error.sentence for error in fact.errors) or "no reason given"
             return f"Request {fact.attempt} rejected, nothing decided: {wrong}."
         case DecisionReceived():
             return f"Answer to request {fact.attempt} by {plain(fact.via)}: {decision_text(fact.decision)}"
@@ -201,7 +201,7 @@ def _work(fact: Fact) -> str | None:
 def decision_text(decision: Decision) -> str:
     """A payer's answer in a sentence."""
     if decision.result is not Result.DECIDED:
-        said = "; ".join(" ".join(filter(None, (e.code, e.text))) for e in decision.errors)
+        said = "; ".join(error.sentence for error in decision.errors)
         return f"{plain(decision.result)}{': ' + said if said else ''}."
     lines: list[str] = []
     for line in decision.lines:

@@ -1,12 +1,17 @@
 """What a payer's answer means, whatever the rail it came by. Codes stay verbatim beside their meaning."""
 
 import hashlib
+import re
 from datetime import date
 from enum import StrEnum
 
 from pydantic import Field
 
 from domain.base import Frozen, Sentence
+
+_ROUND = str.maketrans("[]", "()")
+_MARKUP = re.compile(r"[^\w .,:;'()&%+-]")
+"""Whatever could be taken for markup or for a link's address."""
 
 
 class Outcome(StrEnum):
@@ -90,13 +95,33 @@ class InformationAsk(Frozen):
     due: date | None = None
 
 
+def _plain(said: str, limit: int) -> str:
+    """What comes from outside, fit to stand in a sentence of ours."""
+    clean = " ".join(_MARKUP.sub(" ", said.translate(_ROUND)).split())
+    return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"
+
+
 class AnswerError(Frozen):
     """Why a payer did not even take the request up (X12 AAA): nothing is decided."""
 
     code: str | None = Field(default=None, max_length=30)
-    text: str | None = Field(default=None, max_length=1000)
+    text: str | None = Field(
+        default=None, max_length=1000, description="What is wrong: the payer's words, else ours for its code."
+    )
     where: str | None = Field(default=None, max_length=300)
     follow_up: str | None = Field(default=None, max_length=30, description="AAA04, verbatim.")
+    remedy: str | None = Field(default=None, max_length=500, description="What to do about it, where that is known.")
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, its code verbatim, and where, for a person: one line, without signs that mark text up."""
+        said = _plain(self.text or "", 200).rstrip(".")
+        code = _plain(self.code or "", 30)
+        if said:
+            what = f"{said} ({code})" if code else said
+        else:
+            what = f"code {code}, which Vigil does not know" if code else "without a reason"
+        return f"{what}, at {where}" if (where := _plain(self.where or "", 200)) else what
 
 
 class Result(StrEnum):

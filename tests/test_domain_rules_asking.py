@@ -281,11 +281,28 @@ def test_a_stat_order_does_not_wait_long_for_a_payer_out_of_reach() -> None:
 
 def test_a_rejected_request_is_corrected_not_appealed_and_sent_anew_at_a_persons_word() -> None:
     no = said(
-        RequestRejected, "no", track=TRACK, attempt=1, rail="pas", errors=(AnswerError(code="75", text="Unknown"),)
+        RequestRejected,
+        "no",
+        track=TRACK,
+        attempt=1,
+        rail="pas",
+        errors=(
+            AnswerError(
+                code="75", text="the payer does not find the subscriber", where="2010C, subscriber", remedy="Compare."
+            ),
+            AnswerError(code="Q7"),
+        ),
     )
     case, plan = at(known(order(), no), MONDAY)
     assert work(case)[-1] == "correct_request"
-    assert "(75): nothing is decided" in plan.why
+    assert plan.why == (
+        "Meridian PPO did not take the request up, and nothing is decided: "
+        "the payer does not find the subscriber (75), at 2010C, subscriber (and 1 more). Compare."
+    )
+    assert task(case, "correct_request").checklist[:2] == (
+        "The payer does not find the subscriber (75), at 2010C, subscriber. Compare.",
+        "Code Q7, which Vigil does not know.",
+    )
     again = said(NewAttemptOrdered, "again", by="person:ines", track=TRACK, attempt=2, reason="Corrected.")
     assert refuse(case, again, MONDAY) is None
     case, plan = at(with_facts(case, [again], MONDAY), MONDAY)

@@ -64,13 +64,36 @@ def test_a_fault_says_where_and_keeps_no_data() -> None:
     found = one(REJECTED)
     assert [fault.place for fault in found.faults] == [
         None,
-        "NM1, segment 9, loop 2010C",
-        "NM1, segment 9, loop 2010C, element 9-1",
+        "name and id of the subscriber, loop 2010C, segment NM1, the 9. of the message",
+        "id of the subscriber, loop 2010C, segment NM1, element 9-1, the 9. of the message",
     ]
     assert (found.function, found.faults[2].reference) == ("HI", "67")
     assert "SECRET" not in found.model_dump_json()
-    first, *rest = found.answer_errors
-    assert (first.code, [error.code for error in rest]) == ("999 R", ["5", "8", "1"])
+    assert [error.code for error in found.answer_errors] == ["1", "8", "5", "999 R"]
+    element, *_, whole = found.answer_errors
+    assert element.sentence.startswith("it is missing (1), at id of the subscriber, loop 2010C")
+    assert element.remedy is not None
+    assert element.remedy.startswith("Compare the id of the subscriber in the order")
+    assert whole.sentence == "the message was not taken in at the door, and nothing is decided (999 R)"
+
+
+def test_what_is_at_fault_outside_of_the_order_is_an_operators_and_what_is_unknown_says_so() -> None:
+    text = REJECTED.replace("IK5*R*5", "IK5*R*23").replace("IK4*9:1*67*1*", "IK4*9:1*67*Q7*")
+    unknown, _, number, whole = one(text).answer_errors
+    assert unknown.sentence.startswith("code Q7, which Vigil does not know, at id of the subscriber")
+    assert (number.sentence, number.remedy) == (
+        "the message's control number was there already (23)",
+        "Nothing in the order is at fault: an operator looks at the payer's channel and at the raw answer.",
+    )
+    assert whole.code == "999 R"
+
+
+@pytest.mark.parametrize("code", ["006", "025"])
+def test_a_ta1_says_what_of_the_envelope_is_wrong(code: str) -> None:
+    isa, iea = REJECTED[: REJECTED.index("GS*")], "IEA*0*000000001~"
+    first, _ = one(f"{isa}TA1*000000077*260601*1200*R*{code}~{iea}").answer_errors
+    assert (first.code, bool(first.text)) == (code, True)
+    assert "operator" in (first.remedy or "")
 
 
 def test_it_is_of_the_message_whose_numbers_it_names() -> None:

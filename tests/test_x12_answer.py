@@ -156,7 +156,7 @@ def test_a_duplicate_says_so_and_names_the_earlier_authorization_as_a_reference(
     ("name", "code", "follow_up", "where"),
     [
         ("aaa-payer", "42", "P", "2010A, payer"),
-        ("aaa-requester", "51", "C", "2010B, requester"),
+        ("aaa-requester", "51", "C", "2010B, practice"),
         ("aaa-subscriber", "75", "C", "2010C, subscriber"),
         ("aaa-event", "57", "C", "2000E, event"),
     ],

@@ -4,6 +4,7 @@ The golden files are our own messages, one segment a line; `python -m tests.test
 """
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def ask(asked: Order, **changes: Any) -> bytes:
 
 # --- writing ------------------------------------------------------------------------------------------------------
 
-QUESTIONS = {
+QUESTIONS: dict[str, Callable[[], bytes]] = {
     "270-subscriber": lambda: ask(order()),
     "270-dependent": lambda: ask(full_order()),
     "270-procedures": lambda: ask(order(), procedures=("95910", "G0283")),
@@ -291,7 +292,7 @@ def test_what_cannot_be_read_is_unclear_and_says_why() -> None:
         (whole[: whole.index(b"SE*")], "BROKEN"),
         (whole.replace(b"EB*1", b"ZZ1*X~EB*1"), "BROKEN"),
         (whole.replace(b"ST*271", b"ST*277"), "NO_271"),
-        (refused, "999 R"),
+        (refused, "5"),
     ):
         found = read_benefits(raw, Category.EMG, OURS)
         assert (found.status, found.errors[0].code) == (UNCLEAR, code)

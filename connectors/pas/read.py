@@ -15,6 +15,7 @@ from connectors.ours import Ours
 from connectors.pas.fhir import Index, codings, extensions, reference
 from connectors.pas.lines import Lines, distinct, has_unknown, read_lines, reasons_of, strings
 from connectors.pas.words import IDENTIFIER_TYPE, LOINC
+from connectors.rejections import rejection
 from domain.base import Frozen
 from domain.decision import (
     AnswerError,
@@ -322,11 +323,11 @@ def _errors(response: Json) -> tuple[AnswerError, ...]:
             r.code for e in extensions(error, "errorFollowupAction") for r in reasons_of(e.get("valueCodeableConcept"))
         ]
         found.append(
-            AnswerError(
-                code=reasons[0].code if reasons else None,
-                text=reasons[0].text if reasons else None,
-                where=text(", ".join(paths), 300),
-                follow_up=follow[0] if follow else None,
+            rejection(
+                reasons[0].code if reasons else None,
+                text(", ".join(paths), 300),
+                follow[0] if follow else None,
+                reasons[0].text if reasons else None,
             )
         )
     return tuple(found)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from connectors.x12 import envelope
 from connectors.x12.envelope import Transaction
+from connectors.x12.faults import Fault, finest_first
 from connectors.x12.segments import NotX12, Segment
 from domain.base import Frozen
 from domain.decision import AnswerError
@@ -49,29 +50,6 @@ _CODES = MappingProxyType(
 _TAKEN = frozenset({Acceptance.ACCEPTED, Acceptance.WITH_ERRORS})
 
 
-class Fault(Frozen):
-    """One complaint: where, and its code, verbatim."""
-
-    level: Literal["interchange", "group", "transaction", "segment", "element"]
-    code: str
-    segment: str | None = None
-    """The id of the segment."""
-    position: int | None = None
-    """Of the segment, counted from ST as 1."""
-    loop: str | None = None
-    element: str | None = None
-    """Place in the segment, with component and repetition: `1`, `1-2`, `1-2-3`."""
-    reference: str | None = None
-    """The data element's number in X12's dictionary."""
-
-    @property
-    def place(self) -> str | None:
-        """Where it is, for a person."""
-        said = [self.segment, f"segment {self.position}" if self.position else None, self.loop and f"loop {self.loop}"]
-        said.append(f"element {self.element}" if self.element else None)
-        return ", ".join(part for part in said if part) or None
-
-
 class Acknowledgment(Frozen):
     """What was said of one interchange (TA1), one transaction (999, 997), or one group that names no transaction."""
 
@@ -101,10 +79,10 @@ class Acknowledgment(Frozen):
 
     @property
     def answer_errors(self) -> tuple[AnswerError, ...]:
-        """Why the message was not taken in, as any rail says it."""
-        text = "The message was not taken in: it is at fault itself, and nothing was decided."
-        overall = AnswerError(code=f"{self.kind} {self.code}"[:30], text=text)
-        return (overall, *(AnswerError(code=fault.code, where=fault.place) for fault in self.faults[:9]))
+        """Why the message was not taken in, as any rail says it: what is most exact first, the whole last."""
+        text = "the message was not taken in at the door, and nothing is decided"
+        whole = AnswerError(code=f"{self.kind} {self.code}"[:30], text=text)
+        return (*(fault.answer_error for fault in finest_first(self.faults)[:9]), whole)
 
 
 def read_acknowledgments(body: bytes) -> tuple[Acknowledgment, ...]:

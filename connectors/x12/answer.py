@@ -16,7 +16,7 @@ from connectors.x12.hl import Level, Levels, read_levels
 from connectors.x12.identity import inquiry_trace
 from connectors.x12.lines import Lines, distinct, read_lines, typed
 from connectors.x12.segments import NotX12
-from connectors.x12.statement import rejection, rejections
+from connectors.x12.statement import rejected, rejections
 from connectors.x12.values import day, text, token
 from connectors.x12.words import (
     ENDINGS,
@@ -147,7 +147,7 @@ class _Answer:
         return None
 
     def _without_event(self, wrong: str | None) -> Decision:
-        errors = [rejection(one, "transaction") for one in self._levels.head if one.id == "AAA"]
+        errors = [rejected(one, "transaction") for one in self._levels.head if one.id == "AAA"]
         errors += [error for level in self._levels.all for error in rejections(level)]
         trace, member = (
             self._named([], [], []),
@@ -163,7 +163,7 @@ class _Answer:
     def _decision(self, event: Level, status: int, *, alone: bool) -> Decision:
         above = self._levels.above(event)
         lines = read_lines(event, self._levels, self._mine, inquiry=self._inquiry)
-        outer = [rejection(one, "transaction") for one in self._levels.head if one.id == "AAA"]
+        outer = [rejected(one, "transaction") for one in self._levels.head if one.id == "AAA"]
         outer += [error for level in reversed(above) for error in rejections(level)] + list(lines.event.rejections)
         errors = [*outer, *lines.errors]
         trace = self._trace(lines, alone=alone)

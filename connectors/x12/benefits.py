@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from connectors.eligibility import Eligibility, meaning, rejected
+from connectors.rejections import rejection
 from connectors.x12 import envelope
 from connectors.x12.acknowledgment import read_acknowledgments
 from connectors.x12.envelope import Transaction
@@ -224,8 +225,7 @@ def _errors(levels: list[_Level], patients: list[_Level]) -> tuple[AnswerError, 
                 place = f"2110{letter}"
             elif segment.id == "AAA":
                 code, follow = segment.get(3)[:30], segment.get(4)[:30]
-                error = AnswerError(code=code or None, where=place, follow_up=follow or None)
-                found.setdefault((place, code, follow), error)
+                found.setdefault((place, code, follow), rejection(code or None, place, follow or None))
     return tuple(found.values())[:MAX_ERRORS]
 
 

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
-from connectors.codes import ROLE_FACILITY, ROLE_ORDERING, ROLE_PROVIDER, ROLE_RENDERING
 from connectors.x12.hl import read_levels
 from connectors.x12.segments import Segment, written
 from connectors.x12.values import day
-from connectors.x12.words import EVENT, LENGTHS, PARENTS, SERVICE
+from connectors.x12.words import ELEMENTS, EVENT, LENGTHS, PARENTS, SERVICE, WHO
 from domain.base import Frozen, Sentence
 from domain.order import luhn_valid
 
@@ -26,37 +25,6 @@ _OLDEST = 130
 _AHEAD = timedelta(days=3 * 366)
 """No service is asked for that far in the future."""
 _BEHIND = timedelta(days=3 * 366)
-
-_WHO = {
-    "X3": "payer",
-    "PR": "payer",
-    ROLE_PROVIDER: "practice",
-    "IL": "subscriber",
-    "QC": "patient",
-    ROLE_ORDERING: "ordering provider",
-    ROLE_RENDERING: "rendering provider",
-    ROLE_FACILITY: "facility",
-}
-_NAMES = {
-    ("NM1", 3): "name",
-    ("NM1", 4): "given name",
-    ("NM1", 9): "id",
-    ("N3", 1): "address line",
-    ("N3", 2): "address line",
-    ("N4", 1): "city",
-    ("N4", 2): "state",
-    ("N4", 3): "postal code",
-    ("PER", 2): "contact's name",
-    ("PER", 4): "contact's phone",
-    ("TRN", 2): "trace number",
-    ("BHT", 3): "trace number",
-    ("REF", 2): "reference number",
-    ("PWK", 6): "document's control number",
-    ("PWK", 7): "document's description",
-    ("MSG", 1): "message to the payer",
-    ("SV1", 4): "units",
-    ("HSD", 2): "units",
-}
 
 
 class Finding(Frozen):
@@ -92,7 +60,7 @@ class _Inspection:
         for level in self._levels.all:
             who = {EVENT: "request", SERVICE: "service line"}.get(level.code, "party")
             for one in level.segments:
-                who = _WHO.get(one.get(1), "provider") if one.id == "NM1" else who
+                who = WHO.get(one.get(1), "provider") if one.id == "NM1" else who
                 yield from self._elements(who, [one])
                 yield from self._segment(who, one)
             documents = sum(one.id == "PWK" for one in level.segments)
@@ -107,7 +75,7 @@ class _Inspection:
     def _elements(self, who: str, segments: Sequence[Segment]) -> Iterator[Finding]:
         for one in segments:
             for position, element in enumerate(one.elements, start=1):
-                name = _NAMES.get((one.id, position), f"{one.id}{position:02}")
+                name = ELEMENTS.get((one.id, position), f"{one.id}{position:02}")
                 where = f"{one.id}{position:02}"
                 if not all(written(part) for parts in element for part in parts):
                     yield Finding(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from connectors.codes import OUTCOMES, QUESTIONNAIRE
+from connectors.rejections import rejection
 from connectors.review import Action
 from connectors.x12.hl import Level
 from connectors.x12.segments import Segment
@@ -22,10 +23,10 @@ from connectors.x12.words import (
     PLACES,
     REASON_SYSTEM,
     REASONS,
-    REJECTIONS,
     REPORT_SYSTEM,
     REPORTS,
     SEGMENTS,
+    WHO,
 )
 from domain.decision import AnswerError, Number, NumberType, Outcome, Reason
 
@@ -117,16 +118,19 @@ def divide(segments: tuple[Segment, ...]) -> tuple[tuple[Segment, ...], tuple[Se
 
 def rejections(level: Level) -> tuple[AnswerError, ...]:
     """Return why a level was not taken up (AAA), each with the loop where it stands: nothing was decided by it."""
-    own, parties = divide(level.segments)
     letter, place = LOOPS.get(level.code, "?"), PLACES.get(level.code, "level")
-    found = [rejection(one, f"2000{letter}, {place}") for one in own if one.id == "AAA"]
-    return (*found, *(rejection(one, f"2010{letter}, {place}") for one in parties if one.id == "AAA"))
+    loop, who, found = "2000", place, []
+    for one in level.segments:
+        if one.id == "NM1":
+            loop, who = "2010", WHO.get(one.get(1), place)
+        elif one.id == "AAA":
+            found.append(rejected(one, f"{loop}{letter}, {who}"))
+    return tuple(found)
 
 
-def rejection(aaa: Segment, where: str) -> AnswerError:
-    """Return an AAA as an error: reason and follow-up verbatim."""
-    code = token(aaa.get(3), 30)
-    return AnswerError(code=code, text=REJECTIONS.get(code or ""), where=where, follow_up=token(aaa.get(4), 30))
+def rejected(aaa: Segment, where: str) -> AnswerError:
+    """Return an AAA as an error: reason and follow-up verbatim, beside their meaning."""
+    return rejection(token(aaa.get(3), 30), where, token(aaa.get(4), 30))
 
 
 def _tokens(segments: Iterable[Segment], id_: str, position: int, fits: Callable[[Segment], bool]) -> tuple[str, ...]:

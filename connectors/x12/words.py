@@ -7,6 +7,7 @@ implementation guide or the payer's companion guide before they are relied on.
 
 from types import MappingProxyType
 
+from connectors.codes import ROLE_FACILITY, ROLE_ORDERING, ROLE_PROVIDER, ROLE_RENDERING
 from domain.decision import Ending
 from domain.order import Relationship, Sex, Urgency
 
@@ -52,6 +53,73 @@ PLACES = MappingProxyType(
         SERVICE: "service line",
     }
 )
+"""A level in our words."""
+WHO = MappingProxyType(
+    {
+        "X3": "payer",
+        "PR": "payer",
+        ROLE_PROVIDER: "practice",
+        "IL": "subscriber",
+        "QC": "patient",
+        ROLE_ORDERING: "ordering provider",
+        ROLE_RENDERING: "rendering provider",
+        ROLE_FACILITY: "facility",
+    }
+)
+"""X12 98 (NM101) in our words."""
+ELEMENTS = MappingProxyType(
+    {
+        ("BHT", 3): "trace number",
+        ("TRN", 2): "trace number",
+        ("NM1", 3): "name",
+        ("NM1", 4): "given name",
+        ("NM1", 9): "id",
+        ("N3", 1): "address line",
+        ("N3", 2): "address line",
+        ("N4", 1): "city",
+        ("N4", 2): "state",
+        ("N4", 3): "postal code",
+        ("PER", 2): "contact's name",
+        ("PER", 4): "contact's phone",
+        ("PRV", 3): "specialty",
+        ("DMG", 2): "date of birth",
+        ("DMG", 3): "sex",
+        ("INS", 2): "relationship to the subscriber",
+        ("DTP", 3): "date",
+        ("REF", 2): "reference number",
+        ("PWK", 6): "document's control number",
+        ("PWK", 7): "document's description",
+        ("MSG", 1): "message to the payer",
+        ("SV1", 1): "procedure",
+        ("SV2", 2): "procedure",
+        ("SV1", 4): "units",
+        ("SV2", 5): "units",
+        ("HSD", 2): "units",
+        **{("HI", position): "diagnosis" for position in range(1, 13)},
+    }
+)
+"""What an element of a 278 holds, in the order's words."""
+HOLDS = MappingProxyType(
+    {
+        "NM1": "name and id",
+        "N3": "address",
+        "N4": "city, state and postal code",
+        "PER": "contact",
+        "PRV": "specialty",
+        "DMG": "date of birth and sex",
+        "INS": "relationship to the subscriber",
+        "HI": "diagnoses",
+        "DTP": "dates",
+        "SV1": "procedure and units",
+        "SV2": "procedure and units",
+        "HSD": "units",
+        "PWK": "documents",
+        "MSG": "message to the payer",
+        "REF": "reference number",
+        "UM": "kind of review",
+    }
+)
+"""What a segment of a 278 holds, in the order's words."""
 
 REVIEW, REFERRAL = "HS", "SC"
 """X12 1525 (UM01): health services review, specialty care."""
@@ -131,52 +199,6 @@ REPORTS = MappingProxyType(
     }
 )
 """X12 755 (PWK01); OB: confirm."""
-REJECTIONS = MappingProxyType(
-    {
-        "04": "more than the number allowed",
-        "15": "something that is required is missing",
-        "33": "something in it is wrong",
-        "35": "out of network",
-        "41": "the sender is not allowed to ask",
-        "42": "the payer cannot answer now",
-        "43": "the provider is not identified",
-        "44": "the provider's name is missing or wrong",
-        "45": "the provider's specialty is missing or wrong",
-        "46": "the provider's phone is missing or wrong",
-        "47": "the provider's state is missing or wrong",
-        "49": "the provider is not the primary care physician",
-        "50": "the provider may not ask for referrals",
-        "51": "the payer does not have the provider on file",
-        "52": "the provider was not enrolled at the date of service",
-        "56": "the date is wrong",
-        "57": "the date of service is missing or wrong",
-        "58": "the date of birth is missing or wrong",
-        "60": "born after the date of service",
-        "61": "died before the date of service",
-        "62": "the date of service is out of range",
-        "64": "the patient's id is missing or wrong",
-        "65": "the patient's name is missing or wrong",
-        "66": "the patient's sex is missing or wrong",
-        "67": "the payer does not find the patient",
-        "68": "the patient's id is there twice",
-        "71": "the patient's birth date is another",
-        "72": "the subscriber's id is missing or wrong",
-        "73": "the subscriber's name is missing or wrong",
-        "74": "the subscriber's sex is missing or wrong",
-        "75": "the payer does not find the subscriber",
-        "76": "the subscriber's id is there twice",
-        "77": "the payer finds the subscriber, not the patient",
-        "78": "the subscriber is not in the group",
-        "79": "a participant is not identified",
-        "80": "no answer came; the exchange was ended",
-        "95": "the patient is not eligible",
-        "97": "the provider's address is missing or wrong",
-        "AA": "there is no such authorization",
-        "T4": "the payer's name or id is missing",
-        "T5": "details of the certification are missing",
-    }
-)
-"""X12 901 (AAA03)."""
 ENDINGS = MappingProxyType({"0P": Ending.CLOSED})
 """By X12 886: why a payer that cancels everything ended it without a decision (confirm)."""
 

@@ -17,6 +17,7 @@ from domain.base import Stage, Turn
 from domain.calendars import Calendar, Ends, Kind, Span, add, shift
 from domain.case import Case
 from domain.clocks import Clock
+from domain.decision import AnswerError
 from domain.facts import ActionEnded, Fact, Failure, TaskKind
 from domain.order import DocumentRef
 from domain.policy import PolicySlice
@@ -192,6 +193,12 @@ _SHORT = 32
 def later(case: Case, moment: datetime, span: Span) -> datetime:
     """A moment later by a rest of the house: every day counts, and ends at the same time of day."""
     return shift(moment, span, Calendar(time_zone=case.time_zone, ends=Ends.SAME_TIME))
+
+
+def steps_of(errors: Sequence[AnswerError]) -> tuple[str, ...]:
+    """What a payer complains of as steps of a checklist, each with what to do about it where that is known."""
+    said = ((error.sentence, error.remedy) for error in errors)
+    return tuple(" ".join(filter(None, (f"{what[:1].upper()}{what[1:]}.", remedy))) for what, remedy in said)
 
 
 def practice_calendar(case: Case) -> Calendar:

@@ -10,7 +10,7 @@ from domain.facts import CoverageStatus, CoverageVerified, TaskKind
 from domain.order import Coverage
 from domain.policy import PolicySlice
 from domain.policy_rules import WorkKind
-from domain.rules.asking import Asks, Look, Person, Waiting, allow, awaits_rules, common, effort, pursue
+from domain.rules.asking import Asks, Look, Person, Waiting, allow, awaits_rules, common, effort, pursue, steps_of
 
 _WHY = {
     CoverageStatus.INACTIVE: "The payer says that the insurance is not active.",
@@ -82,6 +82,7 @@ def _person(
         turn=Turn.STAFF,
         title=f"{why} Find out which insurance the patient has now.",
         checklist=(
+            *steps_of(verified.errors if verified else ()),
             "Compare the card on file with the member number in the order.",
             "Call the payer's provider services, or the patient.",
             "Record what you learned, or correct the order's coverage.",

@@ -14,7 +14,7 @@ from domain.facts import DecisionReceived, RequestEnded, RequestWithdrawn, TaskK
 from domain.policy import PolicySlice
 from domain.policy_answers import AppealOption
 from domain.policy_rules import WorkKind
-from domain.rules.asking import Asks, Person, allow, common, effort, pursue
+from domain.rules.asking import Asks, Person, allow, common, effort, pursue, steps_of
 from domain.rules.submission import read_answer, shown_code
 from domain.track import Track
 
@@ -84,8 +84,10 @@ def _read(case: Case, now: datetime, track: Track, policy: PolicySlice | None, a
         checklist=(
             "Open the raw answer.",
             f"Provider services: {policy.contacts.provider_services}" if policy else "Call the payer.",
+            *_reasons(track),
+            *steps_of(answer.decision.errors),
             "Nothing counts as approved until a person has recorded a decision.",
-        ),
+        )[:20],
         time=time,
         track=track.key,
         attempt=answer.attempt,

@@ -27,6 +27,7 @@ from domain.rules.asking import (
     later,
     pursue,
     short,
+    steps_of,
 )
 from domain.rules.channels import (
     CARRIED,
@@ -368,19 +369,23 @@ def _proof(attempt: Attempt, rail: str) -> Iterator[str]:
 
 def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None) -> Person:
     rejected = track.attempt.rejected
-    time = allow(case, now, policy, WorkKind.REVIEW)
-    codes = ", ".join(shown_code(e.code) for e in rejected.errors[:5]) if rejected else _last_error(case, track)
+    errors = rejected.errors if rejected else ()
+    name = policy.name if policy else "The payer"
+    why = errors[0].sentence if errors else _last_error(case, track) if rejected is None else "without a reason"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    remedy = errors[0].remedy if errors and errors[0].remedy else "Correct the order and send it anew."
     return Person(
         key=f"correct_request/{track.key}/{track.attempt.number}",
         kind=TaskKind.CORRECT_REQUEST,
         stage=Stage.SUBMISSION,
         turn=Turn.STAFF,
-        title=f"The payer did not take the request up ({codes}): nothing is decided. Correct the order and send it anew.",
+        title=f"{name} did not take the request up, and nothing is decided: {why}{more}. {remedy}",
         checklist=(
+            *steps_of(errors),
             "Compare member number, names, birth date, NPI, codes and dates with the payer's words.",
             "Correct the order, then order the request sent anew.",
         ),
-        time=time,
+        time=allow(case, now, policy, WorkKind.REVIEW),
         track=track.key,
         attempt=track.attempt.number,
         rail=rejected.rail if rejected else None,
