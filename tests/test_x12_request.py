@@ -404,6 +404,16 @@ def test_any_request_is_read_back_by_another_reader(asked: Request) -> None:
     assert bool(said(raw, "MSG")) is (asked.order.urgency is not Urgency.ROUTINE)
 
 
+def test_an_address_is_broken_at_blanks_and_neither_part_keeps_one() -> None:
+    place = PRACTICE.address.model_copy(update={"line": "12 " + "Southtower " * 10})
+    (written,) = [
+        one
+        for one in request_278(request(), PRACTICE.model_copy(update={"address": place}), PAYER)[:9]
+        if one.id == "N3"
+    ]
+    assert [written.text(1), written.text(2)] == ["12" + " Southtower" * 4, " ".join(["Southtower"] * 5)]
+
+
 if __name__ == "__main__":
     GOLDEN.mkdir(parents=True, exist_ok=True)
     for name, raw in messages().items():

@@ -254,6 +254,22 @@ def test_names_keep_what_x12_can_write() -> None:
     assert plain("a*b~c^d:e\tf") == "a b c d e f"
     assert plain("Müller", "basic") == "MULLER"
     assert plain("李") == ""
+    assert plain("O´Brien") == "O'Brien"  # noqa: RUF001 - as people type it
+
+
+@pytest.mark.parametrize(
+    ("said", "extended", "basic"),
+    [
+        ("50 µg, then 5 μL", "50 mcg, then 5 mcL", "50 MCG, THEN 5 MCL"),
+        ("2½ weeks", "2 1/2 weeks", "2 1/2 WEEKS"),
+        ("10⁵ of it on 3 m²", "10 5 of it on 3 m2", "10 5 OF IT ON 3 M2"),
+        ("≥ 9, ≤12, ±2, ≠4", "at least 9, at most 12, +/-2, not 4", "AT LEAST 9, AT MOST 12, +/-2, NOT 4"),
+        ("<3 and >40% at 38°C", "<3 and >40% at 38 deg C", "UNDER 3 AND OVER 40 PERCENT AT 38 DEG C"),
+    ],
+)
+def test_a_number_stays_the_number_that_it_was(said: str, extended: str, basic: str) -> None:
+    assert plain(said) == extended
+    assert plain(said, "basic") == basic
 
 
 def test_delimiters_that_cannot_delimit_are_refused() -> None:

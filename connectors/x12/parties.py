@@ -136,7 +136,7 @@ def _address(address: Address | None, pen: Pen) -> list[Segment]:
         return []
     line = pen.words(address.line, 2 * _LINE)
     first = line if len(line) <= _LINE else line[: line.rfind(" ", 0, _LINE + 1) if " " in line[: _LINE + 1] else _LINE]
-    rest = line[len(first) :].strip()[:_LINE]
+    rest = line[len(first) :].strip()[:_LINE].rstrip()
     postal = address.postal_code.replace("-", "")
     return [
         segment("N3", first.strip(), rest),

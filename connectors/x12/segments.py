@@ -45,10 +45,17 @@ _SPELLED = MappingProxyType(
             **dict.fromkeys("‘’‚‛′ʻʼ´`", "'"),  # noqa: RUF001 - the signs themselves
             **dict.fromkeys("“”„‟″«»", '"'),
             **dict.fromkeys("‐‑‒–—―−", "-"),  # noqa: RUF001 - the signs themselves
+            # What stands beside a number and, left out, would make it another: 50 µg is not 50 g, ≥ 9 is not 9.
+            **dict.fromkeys("µμ", "mc"),
+            **dict(zip("≤≥≠±×⁄°", (" at most ", " at least ", " not ", "+/-", "x", "/", " deg "), strict=True)),  # noqa: RUF001 - as above
         }
     )
 )
 """Letters and signs that have no accent to take off, as they are spelled without them."""
+_BEYOND_BASIC = MappingProxyType(str.maketrans({"<": " under ", ">": " over ", "%": " percent "}))
+"""Signs of the extended set whose loss would turn what was said around, in words of the basic one."""
+_SMALL_NUMBER = re.compile("(?<=[0-9])(?=[¼-¾⅐-⅞⁰⁴-⁹₀-₉²³¹])")
+"""Between a digit and a fraction or a raised digit: 2½ is 2 1/2, and 10⁵ is not 105."""
 _BINARY = {"BIN": (1, 2), "BDS": (2, 3)}
 """By segment: which element declares the length in bytes, and which holds the data."""
 _ISA_ELEMENTS = 16
@@ -166,12 +173,13 @@ def plain(value: str, charset: Charset = "extended", limit: int | None = None) -
     """Make a name or free text fit to be written: the one defined way.
 
     Accents are taken off letters; letters and signs that are no accented ones are spelled as is usual (ø as o, ß as ss,
-    a curly apostrophe as a straight one); whatever the character set does not have then, and every standard delimiter,
-    becomes a blank; blanks are joined; `basic` has capitals only; what is longer than `limit` is cut.
+    a curly apostrophe as a straight one, ½ as 1/2, µ as mc); whatever the character set does not have then, and every
+    standard delimiter, becomes a blank; blanks are joined; `basic` has capitals only; what is longer than `limit` is cut.
     """
-    folded = unicodedata.normalize("NFKD", value).translate(_SPELLED)
-    folded = "".join(sign for sign in folded if not unicodedata.combining(sign))
-    folded = folded.upper() if charset == "basic" else folded
+    # Spelled before it is taken apart, which would make a blank of an acute accent that stands alone, and after.
+    apart = unicodedata.normalize("NFKD", _SMALL_NUMBER.sub(" ", value).translate(_SPELLED))
+    folded = "".join(sign for sign in apart.translate(_SPELLED) if not unicodedata.combining(sign))
+    folded = folded.translate(_BEYOND_BASIC).upper() if charset == "basic" else folded
     allowed = _CHARSETS[charset] - STANDARD.all
     words = "".join(sign if sign in allowed else " " for sign in folded).split()
     return " ".join(words)[:limit].rstrip()
