@@ -59,9 +59,7 @@ class PasRail:
         ends = _end(action)
         client, told = self._client(action), Told(action, self._outside.documents, ours(action.request))
         practice, payer = self._parties(action)
-        prior = action.request.prior
-        documents = [*action.request.documents, *(prior.documents if prior is not None else ())]
-        contents = await self._contents(documents, action.practice)
+        contents = await self._sent_along(action)
         inquiry = inquiry_bundle(action.request, practice, payer, client.version)
         answer = await patiently(
             lambda within: client.inquire(inquiry, within), until=ends - _TO_CREATE.total_seconds()
@@ -113,7 +111,7 @@ class PasRail:
         ends = _end(action)
         client, told = self._client(action), Told(action, self._outside.documents, ours(action.request))
         practice, payer = self._parties(action)
-        contents = await self._contents(action.request.documents, action.practice)
+        contents = await self._sent_along(action)
         inquiry = inquiry_bundle(action.request, practice, payer, client.version, action.numbers)
         answer = await patiently(
             lambda within: client.inquire(inquiry, within), until=ends - _TO_CREATE.total_seconds()
@@ -183,6 +181,10 @@ class PasRail:
 
     def _parties(self, action: Ask) -> tuple[Requester, PasPayer]:
         return requester(self._outside.practice(action.practice)), pas_payer(action.policy)
+
+    async def _sent_along(self, action: SubmitRequest | WithdrawRequest) -> dict[str, bytes]:
+        """The documents of a request and of those that it took the place of."""
+        return await self._contents((ref for one in action.request.versions for ref in one.documents), action.practice)
 
     async def _contents(self, documents: Iterable[DocumentRef], practice: str) -> dict[str, bytes]:
         return {ref.id: await self._outside.documents.get(practice, ref.id) for ref in documents}

@@ -128,7 +128,7 @@ def _remedy(refused: Refused) -> str:
 def _pas(request: Request, message: Message, around: Around, channel: Channel) -> Shown:
     practice, payer = requester(around.practice), pas_payer(around.policy)
     version: Version = "2.0.1" if channel.version == "2.0.1" else "2.2.1"
-    wanted = [*request.documents, *(request.prior.documents if request.prior is not None else ())]
+    wanted = [ref for one in request.versions for ref in one.documents]
     contents = around.contents if all(ref.id in around.contents for ref in wanted) else None
     match message:
         case "request":

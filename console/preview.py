@@ -180,7 +180,7 @@ class _Desk:
 
     def kept(self, requests: Iterable[Request]) -> Mapping[str, bytes]:
         """The contents of the requests' documents, as far as this machine keeps them. Makes neither keys nor a folder."""
-        wanted = [ref for one in requests for ref in (*one.documents, *(one.prior.documents if one.prior else ()))]
+        wanted = [ref for one in requests for version in one.versions for ref in version.documents]
         folder = self.settings.home_path / "documents"
         if not wanted or not self._has_keys or not (self.settings.documents_url or folder.exists()):
             return {}

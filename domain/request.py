@@ -1,9 +1,8 @@
 """One request to a payer, the same for every rail."""
 
 import hashlib
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from domain.base import Frozen, Instant, Key
 from domain.decision import Number
@@ -28,16 +27,15 @@ class Request(Frozen):
         default=None, description="The payer's own word that this needs an authorization (CRD `coverage-assertion-id`)."
     )
     prior: "Request | None" = Field(
-        default=None, description="The request that this one takes the place of, as it was sent: this is an update."
+        default=None,
+        description="The request that this one takes the place of, as it was sent (with its own): this is an update.",
     )
     prior_numbers: tuple[Number, ...] = Field(default=(), description="The payer's numbers of the prior request.")
 
-    @model_validator(mode="after")
-    def _one_prior(self) -> Self:
-        if self.prior is not None and self.prior.prior is not None:
-            msg = "a prior request is named without its own prior"
-            raise ValueError(msg)
-        return self
+    @property
+    def versions(self) -> tuple["Request", ...]:
+        """This request and those that it takes the place of, one after the other, the latest first."""
+        return (self, *self.prior.versions) if self.prior is not None else (self,)
 
     @property
     def coverage(self) -> Coverage:

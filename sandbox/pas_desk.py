@@ -13,6 +13,7 @@ from sandbox import desk, pas_decide, pas_response
 from sandbox.asked import Asked
 from sandbox.pas_check import claim_key, is_cancel, member_id, requestor_npi
 from sandbox.pas_read import read_bundle
+from sandbox.pas_update import missing
 from sandbox.pas_words import BundleIndex, codings, dicts, extension, extension_text, identifier_key, reference_of
 from sandbox.payer_table import PayerProfile
 from sandbox.records import Json, LineDecision, Notification, Practice, PriorRequest, Revision
@@ -86,17 +87,17 @@ def submit(world: World, practice: Practice, payer: PayerProfile, submission: Su
         revision = pas_decide.duplicate(pas_decide.Request(submission.claim, "", now, payer))
         refused = _new(submission, payer, "", now, [revision])
         return Taken("duplicate_service", pas_response.response_bundle(refused, revision, payer))
-    number = f"{payer.number_prefix}{world.next_number()}"
-    request = pas_decide.Request(submission.claim, number, now, payer)
+    count = world.next_number()
+    request = pas_decide.Request(submission.claim, payer.certification_number(count), now, payer)
     revisions = pas_decide.decide(submission.scenario, request)
-    held = _new(submission, payer, number, now, revisions)
+    held = _new(submission, payer, payer.reference_number(count), now, revisions)
     practice.requests.append(held)
     announce(practice, held, held.revisions)
     return Taken("created", pas_response.response_bundle(held, held.revisions[0], payer))
 
 
 def _new(
-    submission: Submission, payer: PayerProfile, number: str, now: datetime, revisions: list[Revision]
+    submission: Submission, payer: PayerProfile, reference: str, now: datetime, revisions: list[Revision]
 ) -> PriorRequest:
     return PriorRequest(
         payer=payer.id,
@@ -108,7 +109,7 @@ def _new(
         scenario=submission.scenario,
         service_key=submission.asked.service_key,
         received_at=now,
-        administrative_number=f"PEND-{number}",
+        administrative_number=reference,
         bundle=submission.bundle,
         revisions=revisions,
         versions=[submission.bundle_key],
@@ -139,6 +140,8 @@ def _change(world: World, practice: Practice, payer: PayerProfile, submission: S
         revision = pas_decide.no_updates(pas_decide.Request(submission.claim, "", now, payer))
         refused = _new(submission, payer, "", now, [revision])
         return Taken("refused", pas_response.response_bundle(refused, revision, payer))
+    if not is_cancel(submission.claim) and missing(submission.claim, held.bundle["entry"][0]["resource"]):
+        return Taken("refused", None, "The update leaves out something that an earlier version of the request has.")
     held.versions.append(submission.bundle_key)
     if is_cancel(submission.claim):
         revision = pas_decide.cancelled(state, now)
@@ -146,7 +149,7 @@ def _change(world: World, practice: Practice, payer: PayerProfile, submission: S
         return Taken("cancelled", pas_response.response_bundle(held, revision, payer))
     held.bundle = submission.bundle
     held.service_key = submission.asked.service_key
-    number = f"{payer.number_prefix}{world.next_number()}"
+    number = payer.certification_number(world.next_number())
     request = pas_decide.Request(pas_response.wanted(submission.claim), number, now, payer)
     informed = state.asks_for is not None and _brings_something(submission.claim)
     scenario = submission.scenario
@@ -207,7 +210,7 @@ def inform(world: World, practice: Practice, payer: PayerProfile, number: str, m
         mine = (held.payer, held.member_id) == (payer.id, member)
         if mine and number in names and state.asks_for is not None:
             claim = pas_response.wanted(held.bundle["entry"][0]["resource"])
-            authorization = f"{payer.number_prefix}{world.next_number()}"
+            authorization = payer.certification_number(world.next_number())
             fresh = pas_decide.answer_information(pas_decide.Request(claim, authorization, now, payer))
             held.revisions = [*_until(held, now), *fresh]
             announce(practice, held, fresh)

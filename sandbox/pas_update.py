@@ -8,6 +8,9 @@ from sandbox.pas_words import PAS, BundleIndex, dicts, extension, extension_code
 from sandbox.records import Json
 
 _GROUND = ("diagnosis", "careTeam", "priority")
+_OF_ITS_TIME = frozenset(
+    f"{PAS}extension-{name}" for name in ("infoChanged", "authorizationNumber", "administrationReferenceNumber")
+)
 
 
 def check_update(bundle: Json) -> Issues:
@@ -60,6 +63,16 @@ def _cancelled(part: Json) -> bool:
     return any(mark.get("valueBoolean") is True for mark in marks)
 
 
+def missing(claim: Json, held: Json) -> bool:
+    """Whether an update leaves out something of the Claim that the payer holds."""
+    names = ("item", "supportingInfo")
+    return any(
+        {p.get("sequence") for p in dicts(held.get(n))} - {p.get("sequence") for p in dicts(claim.get(n))}
+        for n in names
+    )
+
+
 def _content(part: Json) -> Json:
-    kept = [e for e in dicts(part.get("extension")) if e.get("url") != f"{PAS}extension-infoChanged"]
+    """What a part says, but for how it differs and for the payer's own numbers, which stand on it in PAS 2.0.1."""
+    kept = [e for e in dicts(part.get("extension")) if e.get("url") not in _OF_ITS_TIME]
     return {**part, "extension": sorted(kept, key=lambda e: str(e.get("url")))}

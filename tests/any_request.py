@@ -258,9 +258,8 @@ def requests(draw: st.DrawFn) -> Made:
 
 
 @st.composite
-def updates(draw: st.DrawFn) -> Made:
-    """Any request that takes the place of another: lines kept, changed, gone and new; the rest as it was or not."""
-    first = draw(requests())
+def changes(draw: st.DrawFn, first: Made) -> Made:
+    """Any request that takes the place of `first`: lines kept, changed, gone and new; the rest as it was or not."""
     prior, order = first.request, first.request.order
     others: list[ServiceLine] = []
     for line in order.lines:
@@ -302,3 +301,8 @@ def updates(draw: st.DrawFn) -> Made:
         prior_numbers=draw(NUMBERS),
     )
     return Made(request, contents)
+
+
+def updates() -> st.SearchStrategy[Made]:
+    """Any request that takes the place of a first one."""
+    return requests().flatmap(changes)

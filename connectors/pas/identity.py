@@ -26,9 +26,9 @@ def item_trace(trace: str, line: int) -> str:
 
 
 def line_trace(request: Request, line: int) -> str:
-    """Return our number of one line of a request: over an update a line keeps the number that it was sent with."""
-    kept = request.prior if request.prior is not None and line in request.prior.lines else request
-    return item_trace(kept.trace, line)
+    """Return our number of one line of a request: over updates a line keeps the number that it was first sent with."""
+    asked = [one for one in request.versions if line in one.lines]
+    return item_trace((asked or [request])[-1].trace, line)
 
 
 def cancel_trace(trace: str) -> str:
@@ -47,5 +47,5 @@ def ours(request: Request) -> Ours:
         names=frozenset(names),
         member_id=request.coverage.member_id,
         lines=MappingProxyType({line.number: line.code for line in request.service_lines}),
-        taken_back=frozenset(request.prior.lines if request.prior is not None else ()) - frozenset(request.lines),
+        taken_back=frozenset(line for one in request.versions for line in one.lines) - frozenset(request.lines),
     )

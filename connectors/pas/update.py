@@ -4,7 +4,7 @@ Source: PAS 2.2.1 "Updating Authorization Requests" (spec-65 to -72), `profile-c
 Claim stands in the Bundle as it was sent, but not what that one took the place of.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.lenient import Json
@@ -17,34 +17,45 @@ from domain.decision import Number
 _CANCELLED: Json = {"url": f"{PAS}modifierextension-infoCancelled", "valueBoolean": True}
 _SHARED = ("priority", "careTeam", "diagnosis")
 """What all items rest on: where it differs, they all differ."""
+_KIND = f"{PAS}extension-certificationType"
+_OF_ITS_TIME = frozenset(
+    f"{PAS}extension-{name}" for name in ("infoChanged", "authorizationNumber", "administrationReferenceNumber")
+)
+"""What is said of a part by one message and not by the next: how it differs, and under which number it is known."""
 
 
-class Documents:
-    """The documents of a Claim and of the one before it, by id; they stand first among the pieces of information."""
+def revised(
+    fresh: Json,
+    before: Json,
+    now: Sequence[str],
+    then: Mapping[str, int],
+    numbers: tuple[Number, ...],
+    *,
+    is_2_2: bool,
+) -> tuple[Json, dict[str, int]]:
+    """Return the Claim that takes the place of `before`, made from what is asked for now (`fresh`), and its documents.
 
-    def __init__(self, now: Sequence[str], then: Sequence[str]) -> None:
-        self.now = {document: place for place, document in enumerate(now, start=1)}
-        self.then = {document: place for place, document in enumerate(then, start=1)}
-
-
-def revised(fresh: Json, before: Json, documents: Documents, numbers: tuple[Number, ...], *, is_2_2: bool) -> Json:
-    """Return the Claim that takes the place of `before`, made from what is asked for now (`fresh`).
-
-    Sequences are those of `before`; what is new gets new ones. Documents are never taken back: the payer has seen them.
+    `now` names the documents of `fresh`, which stand first among its pieces of information; `then` gives the sequence of
+    those of `before`, and what is returned that of all. Sequences are those of `before`; what is new gets new ones.
+    Documents are never taken back: the payer has seen them.
     """
-    said, places = _information(fresh.get("supportingInfo", []), before.get("supportingInfo", []), documents)
-    items = _items(fresh, before, places)
-    return _update(fresh, REVISED, items, numbers, is_2_2=is_2_2) | {"supportingInfo": said}
+    said, places = _information(fresh.get("supportingInfo", []), before.get("supportingInfo", []), now, then)
+    items = _items(fresh, before, {place: places[document] for place, document in enumerate(now, start=1)})
+    return _update(fresh, REVISED, items, numbers, is_2_2=is_2_2) | {"supportingInfo": said}, places
 
 
 def cancelled(prior: Json, numbers: tuple[Number, ...], *, is_2_2: bool) -> Json:
     """Return the Claim that takes all of `prior` back."""
-    return _update(prior, CANCEL, [_gone(item) for item in prior["item"]], numbers, is_2_2=is_2_2)
+    items = [_against(_gone(item), item) for item in map(_plain, prior["item"])]
+    whole = _plain(prior)
+    kept = [one for one in whole.get("extension", []) if one["url"] != _KIND]
+    said = [_plain(one) for one in prior.get("supportingInfo", [])]
+    return _update({**whole, "extension": kept}, CANCEL, items, numbers, is_2_2=is_2_2) | {"supportingInfo": said}
 
 
-def related(prior_url: str) -> list[Json]:
-    """Return the reference to the Claim that an update takes the place of."""
-    return [{"claim": {"reference": prior_url}, "relationship": concept(f"{HL7}ex-relatedclaimrelationship", "prior")}]
+def related(claim: Json) -> list[Json]:
+    """Return the word on the Claim that an update takes the place of, named by a Reference."""
+    return [{"claim": claim, "relationship": concept(f"{HL7}ex-relatedclaimrelationship", "prior")}]
 
 
 def _update(claim: Json, certification: str, items: list[Json], numbers: tuple[Number, ...], *, is_2_2: bool) -> Json:
@@ -62,59 +73,60 @@ def _update(claim: Json, certification: str, items: list[Json], numbers: tuple[N
     }
 
 
-def _information(fresh: list[Json], before: list[Json], documents: Documents) -> tuple[list[Json], dict[int, int]]:
-    """The pieces of information of an update, and which sequence each fresh document has in it."""
-    made = before[: len(documents.then)]
-    remarks = {_category(one): one for one in fresh[len(documents.now) :]}
-    for old in before[len(documents.then) :]:
-        new = remarks.pop(_category(old), None)
+def _information(
+    fresh: list[Json], before: list[Json], now: Sequence[str], then: Mapping[str, int]
+) -> tuple[list[Json], dict[str, int]]:
+    """The pieces of information of an update, and which sequence each document has in it."""
+    made: list[Json] = []
+    documents = frozenset(then.values())
+    remarks = {_category(one): one for one in fresh[len(now) :]}
+    for old in map(_plain, before):
+        new = old if old["sequence"] in documents else remarks.pop(_category(old), None)
         if new is None:
-            made.append({**_marked(old, "changed"), "modifierExtension": [_CANCELLED]})
-        else:
-            new = {**new, "sequence": old["sequence"]}
-            made.append(old if new == old else _marked(new, "changed"))
-    places: dict[int, int] = {}
-    for document, place in documents.now.items():
-        if document in documents.then:
-            places[place] = documents.then[document]
-        else:
-            places[place] = len(made) + 1
-            made.append(_marked({**fresh[place - 1], "sequence": len(made) + 1}, "added"))
+            new = {**old, "modifierExtension": [_CANCELLED]}
+        made.append(_against({**new, "sequence": old["sequence"]}, old))
+    places = dict(then)
+    for document, new in zip(now, fresh, strict=False):
+        if document not in then:
+            places[document] = len(made) + 1
+            made.append(_against({**new, "sequence": len(made) + 1}, None))
     for new in remarks.values():
-        made.append(_marked({**new, "sequence": len(made) + 1}, "added"))
+        made.append(_against({**new, "sequence": len(made) + 1}, None))
     return made, places
 
 
 def _items(fresh: Json, before: Json, places: dict[int, int]) -> list[Json]:
-    """The items of an update, by sequence: as they were, revised, added, or taken back."""
+    """The items of an update, by sequence: as they were, revised, added, or taken back, now or by an earlier update."""
     now = {item["sequence"]: item for item in fresh["item"]}
-    then = {item["sequence"]: item for item in before["item"]}
+    then = {item["sequence"]: _plain(item) for item in before["item"]}
     same_ground = all(fresh.get(name) == before.get(name) for name in _SHARED)
     made: list[Json] = []
     for sequence in sorted(now | then):
+        old = then.get(sequence)
         if sequence not in now:
-            made.append(_resting_on(fresh, _gone(then[sequence])))
+            made.append(_against(_resting_on(fresh, _gone(then[sequence])), old))
             continue
         item = dict(now[sequence])
         if "informationSequence" in item:
             item["informationSequence"] = sorted(places[place] for place in item["informationSequence"])
-        if sequence not in then:
+        if old is None:
             made.append(_marked(item, "added"))
-        elif same_ground and _asked(item) == _asked(then[sequence]):
+        elif same_ground and _asked(item) == _asked(old):
             # A document that is new belongs to the whole: it changes no item by itself.
-            made.append(then[sequence])
+            made.append(old)
         else:
             made.append(_marked(_certified(item, REVISED), "changed"))
     return made
 
 
 def _asked(item: Json) -> Json:
-    """What an item asks for, whatever supports it."""
-    return {name: value for name, value in item.items() if name != "informationSequence"}
+    """What an item asks for, whatever supports it, and as whatever it is asked."""
+    kept = [one for one in item["extension"] if one["url"] != _KIND]
+    return {name: value for name, value in item.items() if name != "informationSequence"} | {"extension": kept}
 
 
 def _gone(item: Json) -> Json:
-    return {**_marked(_certified(item, CANCEL), "changed"), "modifierExtension": [_CANCELLED]}
+    return {**_certified(item, CANCEL), "modifierExtension": [_CANCELLED]}
 
 
 def _resting_on(claim: Json, item: Json) -> Json:
@@ -128,8 +140,22 @@ def _resting_on(claim: Json, item: Json) -> Json:
 
 
 def _certified(item: Json, certification: str) -> Json:
-    kept = [e for e in item["extension"] if not e["url"].endswith("extension-certificationType")]
+    kept = [e for e in item["extension"] if e["url"] != _KIND]
     return {**item, "extension": [*kept, coded("certificationType", X12_CERTIFICATION, certification)]}
+
+
+def _plain(element: Json) -> Json:
+    """The element without what was said of it by the message that it stood in."""
+    kept = [one for one in element.get("extension", []) if one["url"] not in _OF_ITS_TIME]
+    rest = {name: value for name, value in element.items() if name != "extension"}
+    return rest | {"extension": kept} if kept else rest
+
+
+def _against(element: Json, old: Json | None) -> Json:
+    """The element, marked by how it differs from what stood in its place."""
+    if old is None:
+        return _marked(element, "added")
+    return element if element == old else _marked(element, "changed")
 
 
 def _marked(element: Json, how: str) -> Json:

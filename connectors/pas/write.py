@@ -7,13 +7,14 @@ Source: PAS 2.2.1 and 2.0.1, `profile-pas-request-bundle`, `-inquiry-request-bun
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from connectors.lenient import Json
 from connectors.pas.claim import Version, Writer
 from connectors.pas.elements import extension, numbered, service
 from connectors.pas.identity import cancel_trace, entry_id, full_url, line_trace
 from connectors.pas.parties import PasPayer, concept, resource
-from connectors.pas.update import Documents, cancelled, related, revised
+from connectors.pas.update import cancelled, related, revised
 from connectors.pas.words import HL7
 from connectors.requester import Requester
 from domain.decision import Number
@@ -47,7 +48,7 @@ def update_bundle(
     version: Version,
     contents: Mapping[str, bytes] | None = None,
 ) -> Json:
-    """Return the Bundle by which a request takes the place of its `prior`; `contents` hold the documents of both.
+    """Return the Bundle by which a request takes the place of its `prior`; `contents` hold the documents of all versions.
 
     Raises:
         ValueError: the request has no `prior`.
@@ -56,17 +57,10 @@ def update_bundle(
     prior = request.prior
     if prior is None:
         raise ValueError("an update needs the request that it takes the place of")
-    earlier = Writer(prior, practice, payer, version, contents)
-    before = earlier.claim()
-    writer = Writer(request, practice, payer, version, contents, earlier)
-    documents = Documents(
-        *([ref.id for ref in one.documents] if contents is not None else [] for one in (request, prior))
-    )
-    claim = revised(writer.claim(), before, documents, request.prior_numbers, is_2_2=writer.is_2_2)
+    sent = _sent(request, practice, payer, version, contents)
     prior_url = full_url(prior.trace, "claim")
-    claims = {full_url(request.trace, "claim"): {**claim, "related": related(prior_url)}, prior_url: before}
-    writer.entries = {**earlier.entries, **writer.entries}
-    return _bundle(writer, claims, request.trace)
+    claim = sent.claim | {"related": related({"reference": prior_url})}
+    return _bundle(sent.writer, {full_url(request.trace, "claim"): claim, prior_url: sent.before}, request.trace)
 
 
 def cancel_bundle(
@@ -79,13 +73,13 @@ def cancel_bundle(
 ) -> Json:
     """Return the Bundle that cancels a whole request: an update of it, with the prior Claim, every item cancelled.
 
-    With the `contents` that the request was sent with, the prior Claim is what was sent.
+    With the `contents` that it and those before it were sent with, the prior Claim is what was sent.
     """
-    writer = Writer(request, practice, payer, version, contents)
-    prior, prior_url, trace = writer.claim(), full_url(request.trace, "claim"), cancel_trace(request.trace)
-    claim = cancelled(prior, numbers, is_2_2=writer.is_2_2)
-    claim |= {"identifier": [writer.identifier(trace)], "related": related(prior_url)}
-    return _bundle(writer, {full_url(request.trace, "cancel"): claim, prior_url: prior}, trace)
+    sent = _sent(request, practice, payer, version, contents)
+    writer, prior_url, trace = sent.writer, full_url(request.trace, "claim"), cancel_trace(request.trace)
+    claim = cancelled(sent.claim, numbers, is_2_2=writer.is_2_2)
+    claim |= {"identifier": [writer.identifier(trace)], "related": related({"reference": prior_url})}
+    return _bundle(writer, {full_url(request.trace, "cancel"): claim, prior_url: sent.claim}, trace)
 
 
 def inquiry_bundle(
@@ -123,6 +117,35 @@ def inquiry_bundle(
         item=items,
     )
     return _bundle(writer, {full_url(request.trace, "inquiry"): claim}, asked, "profile-pas-inquiry-request-bundle")
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """The Claim of a request as it is sent, with the one that it takes the place of (empty where there is none)."""
+
+    writer: Writer
+    claim: Json
+    before: Json
+    documents: dict[str, int]
+    """The sequences of its documents by id."""
+
+
+def _sent(
+    request: Request, practice: Requester, payer: PasPayer, version: Version, contents: Mapping[str, bytes] | None
+) -> _Sent:
+    now = [ref.id for ref in request.documents] if contents is not None else []
+    if request.prior is None:
+        writer = Writer(request, practice, payer, version, contents)
+        return _Sent(writer, writer.claim(), {}, {document: place for place, document in enumerate(now, start=1)})
+    earlier = _sent(request.prior, practice, payer, version, contents)
+    writer = Writer(request, practice, payer, version, contents, earlier.writer)
+    claim, documents = revised(
+        writer.claim(), earlier.claim, now, earlier.documents, request.prior_numbers, is_2_2=writer.is_2_2
+    )
+    writer.entries = {**earlier.writer.entries, **writer.entries}
+    # By its identifier: what the prior Claim took the place of must not stand in the Bundle (spec-66).
+    claim |= {"related": related({"identifier": writer.identifier(request.prior.trace)})}
+    return _Sent(writer, claim, earlier.claim, documents)
 
 
 def _bundle(writer: Writer, claims: dict[str, Json], identifier: str, profile: str = _REQUEST) -> Json:

@@ -7,6 +7,7 @@ made delays nobody: the task then says so.
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from domain.actions import PreparePacket
 from domain.base import Stage, Turn
@@ -82,8 +83,11 @@ def packet_cause(request: Request) -> str:
 
 
 def _digest(request: Request) -> str:
-    """What a request says, short; when it was first meant to be sent does not matter."""
-    said = request.model_dump_json(exclude={"made_at": True, "prior": {"made_at"}})
+    """What a request says, short; when it, or one that it takes the place of, was first meant to be sent does not matter."""
+    whatever: dict[str, Any] = {"made_at": True}
+    for _ in request.versions[1:]:
+        whatever = {"made_at": True, "prior": whatever}
+    said = request.model_dump_json(exclude=whatever)
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 

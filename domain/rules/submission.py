@@ -142,9 +142,7 @@ def request_of(case: Case, track: Track, attempt: int, rail: str, now: datetime)
     if not updates(track, attempt, case.policies.get(track.requirement.payer)):
         return request
     former = track.attempts[attempt - 1]
-    prior = as_sent(case, track, former, former.rail or rail, now).model_copy(
-        update={"prior": None, "prior_numbers": ()}
-    )
+    prior = as_sent(case, track, former, former.rail or rail, now)
     return request.model_copy(update={"prior": prior, "prior_numbers": former.numbers_by(rail)})
 
 
@@ -371,15 +369,15 @@ def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None
     rejected = track.attempt.rejected
     errors = rejected.errors if rejected else ()
     name = policy.name if policy else "The payer"
-    why = errors[0].sentence if errors else _last_error(case, track) if rejected is None else "without a reason"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    codes = [shown_code(error.code) for error in errors] or ["no reason" if rejected else _last_error(case, track)]
+    more = f" and {len(codes) - 1} more" if len(codes) > 1 else ""
     remedy = errors[0].remedy if errors and errors[0].remedy else "Correct the order and send it anew."
     return Person(
         key=f"correct_request/{track.key}/{track.attempt.number}",
         kind=TaskKind.CORRECT_REQUEST,
         stage=Stage.SUBMISSION,
         turn=Turn.STAFF,
-        title=f"{name} did not take the request up, and nothing is decided: {why}{more}. {remedy}",
+        title=f"{name} did not take the request up ({codes[0]}{more}), and nothing is decided. {remedy}",
         checklist=(
             *steps_of(errors),
             "Compare member number, names, birth date, NPI, codes and dates with the payer's words.",
