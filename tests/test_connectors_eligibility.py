@@ -159,7 +159,9 @@ def test_a_plan_given_as_one_range_has_two_dates() -> None:
     assert (found.active_from, found.active_to) == (date(2026, 1, 1), date(2026, 12, 31))
 
 
-JUNK = st.sampled_from([None, 0, -1, True, "", "junk", [], [1], [[]], {}, {"a": 1}, [{"code": []}], "1e400", "0.2"])
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
+    [None, 0, -1, True, "", "junk", [], [1], [[]], {}, {"a": 1}, [{"code": []}], "1e400", "0.2"]
+)
 FIELDS = (
     "code", "serviceTypeCodes", "benefitAmount", "benefitPercent", "inPlanNetworkIndicatorCode", "coverageLevelCode",
     "timeQualifierCode", "authOrCertIndicator", "additionalInformation", "planCoverage",

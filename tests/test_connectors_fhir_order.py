@@ -177,7 +177,9 @@ def test_fields_of_the_wrong_shape_read_as_missing() -> None:
         order_from_fhir(found, "lakeside", "nextgen")
 
 
-JUNK = st.sampled_from([None, 0, -1, True, "", "junk", [], [1], [[]], {}, {"a": 1}, [{"coding": 1}], {"reference": 7}])
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
+    [None, 0, -1, True, "", "junk", [], [1], [[]], {}, {"a": 1}, [{"coding": 1}], {"reference": 7}]
+)
 
 
 @given(st.data())

@@ -93,7 +93,7 @@ def clock(due: Span | datetime, at: datetime, calendar: Calendar = EVERY_DAY, *,
         ("5 business_days", 5, Unit.BUSINESS_DAYS),
     ],
 )
-def test_spans_are_read_from_the_words_of_rules_and_kept_as_such(text, amount, unit):
+def test_spans_are_read_from_the_words_of_rules_and_kept_as_such(text: str, amount: int, unit: Unit) -> None:
     span = Span.parse(text)
     assert (span.amount, span.unit) == (amount, unit)
     assert Span.parse(str(span)) == span
@@ -101,12 +101,12 @@ def test_spans_are_read_from_the_words_of_rules_and_kept_as_such(text, amount, u
 
 
 @pytest.mark.parametrize("text", ["", "0 days", "three days", "3 fortnights", "-1 hours", "7", "1.5 days"])
-def test_what_is_no_span_is_refused(text):
+def test_what_is_no_span_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         Span.parse(text)
 
 
-def test_a_calendar_refuses_unknown_zones_unquoted_times_and_closing_before_opening():
+def test_a_calendar_refuses_unknown_zones_unquoted_times_and_closing_before_opening() -> None:
     with pytest.raises(ValidationError, match="IANA"):
         Calendar(time_zone="Eastern")
     with pytest.raises(ValidationError, match="quotes"):
@@ -141,11 +141,11 @@ def test_a_calendar_refuses_unknown_zones_unquoted_times_and_closing_before_open
         ("2027-12-30 12:00", "1 business day", OFFICE, "2028-01-03 23:59:59"),
     ],
 )
-def test_ends_of_spans(start, span, calendar, end):
+def test_ends_of_spans(start: str, span: str, calendar: Calendar, end: str) -> None:
     assert add(local(start), Span.parse(span), calendar) == local(end)
 
 
-def test_three_business_days_before_a_visit():
+def test_three_business_days_before_a_visit() -> None:
     three = Span.parse("3 business days")
     assert subtract(local("2026-03-05 10:00"), three, OFFICE) == local("2026-03-02 23:59:59")
     assert subtract(local("2026-12-01 10:00"), three, OFFICE) == local("2026-11-24 23:59:59")
@@ -164,13 +164,13 @@ def test_three_business_days_before_a_visit():
         ("2026-11-26 10:00", "2026-11-30 08:00"),
     ],
 )
-def test_a_moment_is_rolled_into_business_hours(instant, opening):
+def test_a_moment_is_rolled_into_business_hours(instant: str, opening: str) -> None:
     assert next_open(local(instant), OFFICE) == local(opening)
     assert next_open(local(instant), HOURS) == local(instant)
 
 
 @given(moments, moments, spans, calendars)
-def test_a_later_start_never_ends_earlier(one, other, span, calendar):
+def test_a_later_start_never_ends_earlier(one: datetime, other: datetime, span: Span, calendar: Calendar) -> None:
     first, second = sorted((one, other))
     assert add(first, span, calendar) <= add(second, span, calendar)
     assert shift(first, span, calendar) <= shift(second, span, calendar)
@@ -189,7 +189,7 @@ def test_a_later_start_never_ends_earlier(one, other, span, calendar):
     ],
 )
 @pytest.mark.parametrize("ends", Ends)
-def test_a_later_start_never_ends_earlier_through_a_change_of_time(zone, change, ends):
+def test_a_later_start_never_ends_earlier_through_a_change_of_time(zone: str, change: datetime, ends: Ends) -> None:
     calendar = Calendar(time_zone=zone, ends=ends)
     day = Span.parse("1 day")
     for base in (change - timedelta(days=1), change, change + timedelta(days=1)):
@@ -200,21 +200,23 @@ def test_a_later_start_never_ends_earlier_through_a_change_of_time(zone, change,
 
 
 @given(moments, st.integers(1, 39), st.sampled_from(Unit), calendars)
-def test_more_time_never_ends_earlier(start, amount, unit, calendar):
+def test_more_time_never_ends_earlier(start: datetime, amount: int, unit: Unit, calendar: Calendar) -> None:
     less, more = Span(amount=amount, unit=unit), Span(amount=amount + 1, unit=unit)
     assert start < add(start, less, calendar) < add(start, more, calendar)
     assert start > subtract(start, less, calendar) > subtract(start, more, calendar)
 
 
 @given(moments, spans, calendars)
-def test_days_never_end_on_a_closed_day_where_only_open_days_count(start, span, calendar):
+def test_days_never_end_on_a_closed_day_where_only_open_days_count(
+    start: datetime, span: Span, calendar: Calendar
+) -> None:
     if counts_open_days(span, calendar):
         assert calendar.is_open(calendar.local_date(add(start, span, calendar)))
         assert calendar.is_open(calendar.local_date(subtract(start, span, calendar)))
 
 
 @given(moments, spans, calendars)
-def test_subtract_undoes_shift(start, span, calendar):
+def test_subtract_undoes_shift(start: datetime, span: Span, calendar: Calendar) -> None:
     back = subtract(shift(start, span, calendar), span, calendar)
     if span.unit in {Unit.MINUTES, Unit.HOURS}:
         assert back == start
@@ -223,14 +225,14 @@ def test_subtract_undoes_shift(start, span, calendar):
 
 
 @given(moments, st.integers(1, 40), calendars)
-def test_business_days_between_counts_what_shift_added(start, days, calendar):
+def test_business_days_between_counts_what_shift_added(start: datetime, days: int, calendar: Calendar) -> None:
     end = shift(start, Span(amount=days, unit=Unit.BUSINESS_DAYS), calendar)
     assert business_days_between(start, end, calendar) == days
     assert business_days_between(end, start, calendar) == -days
 
 
 @given(moments, moments, calendars)
-def test_opening_hours_are_open_later_or_now_and_in_order(one, other, calendar):
+def test_opening_hours_are_open_later_or_now_and_in_order(one: datetime, other: datetime, calendar: Calendar) -> None:
     first, second = sorted((one, other))
     opening = next_open(first, calendar)
     assert first <= opening <= next_open(second, calendar)
@@ -241,7 +243,7 @@ def test_opening_hours_are_open_later_or_now_and_in_order(one, other, calendar):
         assert calendar.opens <= wall.time() < calendar.closes
 
 
-def test_a_clock_says_what_is_due_by_which_rule_and_what_happened_to_it():
+def test_a_clock_says_what_is_due_by_which_rule_and_what_happened_to_it() -> None:
     at = local("2026-03-02 14:00")
     running = clock(Span.parse("15 days"), at)
     assert running.due == local("2026-03-17 23:59:59")
@@ -264,7 +266,7 @@ def test_a_clock_says_what_is_due_by_which_rule_and_what_happened_to_it():
     assert Clock.model_validate_json(again.model_dump_json()) == again
 
 
-def test_slack_stands_still_while_paused_and_a_paused_clock_is_neither_due_nor_breached():
+def test_slack_stands_still_while_paused_and_a_paused_clock_is_neither_due_nor_breached() -> None:
     running = clock(Span.parse("72 hours"), local("2026-03-02 14:00"))
     late = local("2026-03-05 14:01")
     assert clocks.is_due(running, running.due)
@@ -277,7 +279,7 @@ def test_slack_stands_still_while_paused_and_a_paused_clock_is_neither_due_nor_b
     assert clocks.binding([paused], late) is None
 
 
-def test_a_pause_after_the_end_heals_no_breach():
+def test_a_pause_after_the_end_heals_no_breach() -> None:
     running = clock(Span.parse("72 hours"), local("2026-03-02 14:00"))
     paused = clocks.pause(running, local("2026-03-06 14:00"), rule="toll")
     resumed = clocks.resume(paused, local("2026-03-10 14:00"), EVERY_DAY, rule="toll")
@@ -285,7 +287,7 @@ def test_a_pause_after_the_end_heals_no_breach():
     assert clocks.breached(resumed, local("2026-03-10 14:00"))
 
 
-def test_a_clock_to_a_given_moment_is_tolled_exactly_and_cannot_be_restarted():
+def test_a_clock_to_a_given_moment_is_tolled_exactly_and_cannot_be_restarted() -> None:
     visit = clock(local("2026-03-12 09:00"), local("2026-03-02 14:00"))
     paused = clocks.pause(visit, local("2026-03-03 09:00"), rule="hold")
     assert clocks.resume(paused, local("2026-03-03 12:00"), EVERY_DAY, rule="hold").due == local("2026-03-12 12:00")
@@ -293,7 +295,7 @@ def test_a_clock_to_a_given_moment_is_tolled_exactly_and_cannot_be_restarted():
         clocks.restart(visit, local("2026-03-03 12:00"), EVERY_DAY, rule="restart")
 
 
-def test_a_span_needs_a_calendar_to_be_counted_on():
+def test_a_span_needs_a_calendar_to_be_counted_on() -> None:
     with pytest.raises(ClockError, match="calendar"):
         clocks.start(
             key="lease",
@@ -306,7 +308,7 @@ def test_a_span_needs_a_calendar_to_be_counted_on():
         )
 
 
-def test_the_least_slack_binds_and_the_key_breaks_ties():
+def test_the_least_slack_binds_and_the_key_breaks_ties() -> None:
     now = local("2026-03-02 14:00")
     soon, later = now + timedelta(hours=1), now + timedelta(hours=2)
     made = [clock(later, now, key="c"), clock(soon, now, key="b"), clock(soon, now, key="a")]
@@ -325,7 +327,9 @@ def test_the_least_slack_binds_and_the_key_breaks_ties():
     st.timedeltas(timedelta(0), timedelta(days=30)),
     st.timedeltas(timedelta(0), timedelta(days=30)),
 )
-def test_the_toll_is_the_paused_time_in_what_the_clock_counts(start, span, calendar, before, stood):
+def test_the_toll_is_the_paused_time_in_what_the_clock_counts(
+    start: datetime, span: Span, calendar: Calendar, before: timedelta, stood: timedelta
+) -> None:
     running = clock(span, start, calendar)
     paused = clocks.pause(running, start + before, rule="toll")
     back = start + before + stood
@@ -345,7 +349,9 @@ def test_the_toll_is_the_paused_time_in_what_the_clock_counts(start, span, calen
 
 
 @given(moments, spans, calendars, spans | moments, st.booleans())
-def test_an_extension_is_never_due_earlier(start, span, calendar, by, stands):
+def test_an_extension_is_never_due_earlier(
+    start: datetime, span: Span, calendar: Calendar, by: Span | datetime, stands: bool
+) -> None:
     running = clock(span, start, calendar)
     if stands:
         running = clocks.pause(running, start, rule="toll")
@@ -357,7 +363,9 @@ def test_an_extension_is_never_due_earlier(start, span, calendar, by, stands):
 
 
 @given(moments, spans, calendars, st.timedeltas(timedelta(days=-5), timedelta(days=30)))
-def test_effects_out_of_order_never_shorten_a_clock(start, span, calendar, when):
+def test_effects_out_of_order_never_shorten_a_clock(
+    start: datetime, span: Span, calendar: Calendar, when: timedelta
+) -> None:
     running = clock(span, start, calendar)
     paused = clocks.pause(running, start + when, rule="toll")
     assert paused.paused_since is not None
@@ -378,7 +386,7 @@ def _at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=IN_NEW_YORK)
 
 
-def test_weekly_hours_hold_on_their_days_and_may_reach_into_the_next():
+def test_weekly_hours_hold_on_their_days_and_may_reach_into_the_next() -> None:
     night = Weekly(frozenset({SATURDAY}), time(22), time(2))
     assert weekly_until(_at("2026-11-28T23:00"), [night], IN_NEW_YORK) == _at("2026-11-29T02:00")
     assert weekly_until(_at("2026-11-29T01:59"), [night], IN_NEW_YORK) == _at("2026-11-29T02:00")
@@ -386,6 +394,6 @@ def test_weekly_hours_hold_on_their_days_and_may_reach_into_the_next():
     assert weekly_until(_at("2026-11-28T01:00"), [night], IN_NEW_YORK) is None
 
 
-def test_weekly_hours_that_follow_one_another_end_together():
+def test_weekly_hours_that_follow_one_another_end_together() -> None:
     windows = [Weekly(frozenset({SATURDAY}), time(22), time(2)), Weekly(frozenset({SUNDAY}), time(1), time(5))]
     assert weekly_until(_at("2026-11-28T23:00"), windows, IN_NEW_YORK) == _at("2026-11-29T05:00")

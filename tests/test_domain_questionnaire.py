@@ -396,7 +396,8 @@ def dtr_example(shared: Path, name: str) -> dict[str, Any]:
     with tarfile.open(shared / "fixtures" / "pas" / "packages" / "davinci_dtr_2.0.1.tgz") as package:
         file = package.extractfile(f"package/example/{name}.json")
         assert file is not None
-        return json.load(io.TextIOWrapper(file, "utf-8"))
+        read: dict[str, Any] = json.load(io.TextIOWrapper(file, "utf-8"))
+        return read
 
 
 def test_the_example_form_of_dtr_is_read(shared: Path) -> None:

@@ -11,8 +11,8 @@ from activities.gate import BREAKER_OPEN, Gate
 from connectors.errors import Busy, OutcomeUnknown, Refused, Unreachable
 from domain.actions import InquireStatus
 from domain.calendars import Span
+from domain.channel_health import BreakerRule
 from domain.order import Urgency
-from domain.policy_rules import BreakerRule
 from store import alerts, channels
 from store.database import Database
 from store.migrate import migrate

@@ -104,7 +104,7 @@ def disagreements(swagger: Json, schema: Json, value: Any, at: str) -> list[str]
             found += disagreements(swagger, schema["items"], inner, f"{at}[{place}]")
     if schema.get("format") == "date":
         try:
-            found += [] if date.fromisoformat(value).isoformat() == value else [f"{at}: no date"]
+            found += [] if date.fromisoformat(str(value)).isoformat() == value else [f"{at}: no date"]
         except ValueError:
             found.append(f"{at}: no date")
     return found
@@ -189,8 +189,8 @@ def test_whatever_is_asked_an_independent_reading_finds_the_same_request(asked: 
 
 def rules(elements: Json, combined: Json | None = None) -> Configuration:
     """A payer's field rules as the gateway answers them."""
-    body = {"configurations": [{"type": "service-reviews"}, {"elements": elements}]}
-    body["configurations"][1]["requiredFieldCombinations"] = combined or {}
+    fields = {"elements": elements, "requiredFieldCombinations": combined or {}}
+    body = {"configurations": [{"type": "service-reviews"}, fields]}
     read = read_configuration(GatewayAnswer(status=200, body=json.dumps(body).encode()))
     assert read is not None
     return read

@@ -240,6 +240,12 @@ def test_a_filled_in_form_is_printed_with_its_questions() -> None:
 # --- safe --------------------------------------------------------------------------------------------------------------
 
 
+def under(holder: DictionaryObject, name: str) -> DictionaryObject:
+    found = holder[name]
+    assert isinstance(found, DictionaryObject)
+    return found
+
+
 def hostile() -> bytes:
     """A filled-in form that runs a script, carries a file, links out, and names its patient in its properties."""
     pdf = PdfWriter(clone_from=BytesIO(text_pdf("Form", ["Field:"])))
@@ -251,7 +257,7 @@ def hostile() -> bytes:
     page[NameObject("/Metadata")] = pdf._add_object(TextStringObject("Testperson"))
     look = DecodedStreamObject()
     look.set_data(b"BT /F1 10 Tf 2 2 Td (Filled in) Tj ET")
-    fonts = page["/Resources"]["/Font"]  # type: ignore[index]
+    fonts = under(under(page, "/Resources"), "/Font")
     look.update(
         {
             NameObject("/Subtype"): NameObject("/Form"),
@@ -283,11 +289,13 @@ def test_what_a_form_shows_is_printed_and_what_it_does_or_hides_stays_behind() -
     made = packet((hostile(), "application/pdf"))
     assert "Filled in" in texts(made.content)[2]
     reader = PdfReader(BytesIO(made.content))
-    assert dict(reader.metadata or {}) == {"/Producer": "pypdf"}
+    assert {name: str(value) for name, value in (reader.metadata or {}).items()} == {"/Producer": "pypdf"}
     assert reader.xmp_metadata is None
     assert set(reader.root_object) <= {"/Type", "/Pages"}
     assert not any("/Annots" in page or "/AA" in page or "/Metadata" in page for page in reader.pages)
-    unpacked = [reader.get_object(number).get_object() for number in range(1, len(reader.xref[0]) + 1)]
+    numbers = range(1, len(reader.xref[0]) + 1)
+    unpacked = [found.get_object() for number in numbers if (found := reader.get_object(number)) is not None]
+    assert len(unpacked) == len(numbers)
     whole = made.content + b"".join(part.get_data() for part in unpacked if isinstance(part, StreamObject))
     for bad in (b"gotcha", b"attached-secret", b"evil.example", b"JavaScript"):
         assert bad not in whole
@@ -296,9 +304,12 @@ def test_what_a_form_shows_is_printed_and_what_it_does_or_hides_stays_behind() -
 def test_every_stream_is_an_object_of_its_own_as_readers_demand() -> None:
     reader = PdfReader(BytesIO(packet((picture("PNG"), "image/png")).content))
     for page in reader.pages:
-        assert all(hasattr(part, "idnum") for part in page["/Contents"])  # type: ignore[attr-defined]
-        for name in page["/Resources"].get("/XObject", {}):  # type: ignore[attr-defined]
-            assert hasattr(page["/Resources"]["/XObject"].raw_get(name), "idnum")  # type: ignore[index]
+        contents = page["/Contents"]
+        assert isinstance(contents, ArrayObject)
+        assert all(hasattr(part, "idnum") for part in contents)
+        resources = under(page, "/Resources")
+        for name in resources.get("/XObject", {}):
+            assert hasattr(under(resources, "/XObject").raw_get(name), "idnum")
 
 
 def test_the_same_request_makes_the_same_bytes() -> None:

@@ -93,7 +93,8 @@ async def test_a_wrong_setting_is_refused_and_an_answer_without_end_may_have_had
 
 async def test_an_unforeseen_error_shows_its_place_and_never_its_text(caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> object:
-        return {}[SECRET]
+        nothing: dict[str, object] = {}
+        return nothing[SECRET]
 
     def invalid() -> object:
         return Order.model_validate({"number": SECRET})

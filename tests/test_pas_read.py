@@ -503,7 +503,7 @@ SEEDS: list[Json] = [
 SEEDS.append(bundle(answer(item(1, "A6"), addItem=[added("A3", 1)], error=[{"code": {"coding": [{"code": "15"}]}}])))
 SEEDS.append({"resourceType": "Parameters", "parameter": [{"resource": bundle(answer(item(1, "A3")))}]})
 SEEDS.append(notice("event-notification", bundle(answer(item(1, "A4"), item(3, "CT")))))
-JUNK = st.sampled_from(
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 1.5, 10**400, 1e308, "", "x", "A9", "\ud800", "a" * 5000, [], {}, [[]], [None], {"coding": 5}]
 )
 
@@ -526,6 +526,10 @@ def approvals(decision: Decision) -> set[int]:
     return {line.line for line in decision.lines if line.decision.permits}
 
 
+def put(new: object) -> Callable[[Any], Any]:
+    return lambda _: copy.deepcopy(new)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_broken_answers_never_crash_and_never_approve(data: st.DataObject) -> None:
@@ -536,7 +540,7 @@ def test_broken_answers_never_crash_and_never_approve(data: st.DataObject) -> No
         kind = data.draw(st.sampled_from(["junk", "repeat", "wrap"]))
         junk = data.draw(JUNK)
         mutations: dict[str, Callable[[Any], Any]] = {
-            "junk": lambda _, junk=junk: copy.deepcopy(junk),
+            "junk": put(junk),
             "repeat": lambda old: [copy.deepcopy(old), old],
             "wrap": lambda old: {"resource": old},
         }

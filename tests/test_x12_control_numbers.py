@@ -39,8 +39,8 @@ async def test_numbers_are_given_in_turn_for_each_practice_and_carrier(db: Datab
     assert await numbers.next(use(carrier="southbridge")) == 1
     assert await numbers.next(use(practice="hillside")) == 1
     assert await numbers.next(use(trace="case-2")) == 4
-    assert await numbers.of_trace("lakeside", "northbridge", "case-1") == {1, 2, 3}
-    assert await numbers.of_trace("hillside", "northbridge", "case-1") == {1}
+    assert await numbers.of_trace("lakeside", "northbridge", "case-1") == frozenset({1, 2, 3})
+    assert await numbers.of_trace("hillside", "northbridge", "case-1") == frozenset({1})
     assert await numbers.of_trace("lakeside", "northbridge", "nobody") == frozenset()
 
 
@@ -64,9 +64,9 @@ async def test_without_postgresql_a_number_is_drawn_by_lot_and_noted_later(db: D
     assert LAST_IN_TURN < first <= 999_999_999
     assert await numbers.of_trace("lakeside", "northbridge", "case-1") is None
     numbers._db = db  # PostgreSQL is back
-    assert await numbers.of_trace("lakeside", "northbridge", "case-1") == {first}
+    assert await numbers.of_trace("lakeside", "northbridge", "case-1") == frozenset({first})
     assert await numbers.next(use(kind="inquiry")) == 1
-    assert await ControlNumbers(db).of_trace("lakeside", "northbridge", "case-1") == {1, first}
+    assert await ControlNumbers(db).of_trace("lakeside", "northbridge", "case-1") == frozenset({1, first})
 
 
 async def test_numbers_that_are_drawn_by_lot_differ_and_lie_above_those_in_turn() -> None:

@@ -95,6 +95,7 @@ async def test_of_a_dependent_what_is_said_of_the_patient_counts(here: World) ->
     ordered = full_order(practice=here.practice.id, documents=()).model_copy(update={"coverages": (coverage,)})
     action = VerifyCoverage(key="cause/1", practice=here.practice.id, case_id=CASE, now=NOW, order=ordered, rank=1)
     (fact,) = await ActivityEnvironment().run(asking(here, rules).verify_coverage, action)
+    assert isinstance(fact, CoverageVerified)
     assert fact.status is CoverageStatus.ACTIVE
 
 
