@@ -62,7 +62,7 @@ def meant(request: Request, kind: Kind, *, numbers: tuple[Number, ...] = ()) -> 
         referral=request.referral,
         lines=tuple(line_of(line) for line in order.lines if line.number in request.lines),
         documents=tuple(AskedDocument(request.control_number(ref), ref.kind, ref.id) for ref in request.documents),
-        prior_numbers=tuple(n.value for n in latest((*request.prior_numbers, *numbers))),
+        prior_numbers=tuple(dict.fromkeys(n.value for n in latest((*request.prior_numbers, *numbers)))),
         message=order.urgency_attestation or "",
         assertion=request.assertion or "",
     )
