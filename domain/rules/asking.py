@@ -196,9 +196,17 @@ def later(case: Case, moment: datetime, span: Span) -> datetime:
 
 
 def steps_of(errors: Sequence[AnswerError]) -> tuple[str, ...]:
-    """What a payer complains of as steps of a checklist, each with what to do about it where that is known."""
-    said = ((error.sentence, error.remedy) for error in errors)
-    return tuple(" ".join(filter(None, (f"{what[:1].upper()}{what[1:]}.", remedy))) for what, remedy in said)
+    """What a payer complains of as steps of a checklist, each with what to do about it where that is known.
+
+    They may hold what the payer wrote: for a checklist, never for a title. Of very many the first ones are shown.
+    """
+    said = ((error.sentence, error.remedy) for error in errors[:_MOST_STEPS])
+    steps = (" ".join(filter(None, (f"{what[:1].upper()}{what[1:]}.", remedy))) for what, remedy in said)
+    left = len(errors) - _MOST_STEPS
+    return (*steps, *((f"And {left} more: see the raw answer.",) if left > 0 else ()))
+
+
+_MOST_STEPS = 5
 
 
 def practice_calendar(case: Case) -> Calendar:
