@@ -12,10 +12,9 @@ import pytest
 from temporalio.api.common.v1 import Payload
 
 from api.app import create_app
-from api.codec import codec_path
 from api.guards import MAX_BODY
 from api.services import Services
-from runtime.codec import VigilCodec
+from runtime.codec import VigilCodec, codec_path
 from runtime.processes import free_port
 from runtime.temporal import connect
 from store.audit import entries

@@ -530,8 +530,8 @@ async def test_breakers_and_subscriptions_are_shown_as_postgresql_has_them(
     assert before["pas"]["subscription"].startswith("none: VIGIL_PUBLIC_URL")
     now = datetime.now(UTC)
     db = Database(postgres_url)
-    broken = {"error": "timeout", "now": now, "after": 1, "open_for": timedelta(minutes=10)}
-    await channels.failed(db, practice, "meridian-ppo", "x12", **broken)
+    rests = timedelta(minutes=10)
+    await channels.failed(db, practice, "meridian-ppo", "x12", error="timeout", now=now, after=1, open_for=rests)
     held = await subscriptions.take(db, practice, "meridian-ppo", now)
     assert held is not None
     await subscriptions.keep(db, held, "Subscription/gone", now, timedelta(hours=1))

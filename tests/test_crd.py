@@ -273,7 +273,8 @@ def test_no_mutation_makes_it_fail_or_says_more_than_the_original() -> None:
 
 
 def example(shared: Path, name: str) -> dict[str, Any]:
-    return json.loads((shared / "fixtures" / "pas" / "examples" / "crd" / name).read_text())
+    read: dict[str, Any] = json.loads((shared / "fixtures" / "pas" / "examples" / "crd" / name).read_text())
+    return read
 
 
 EXAMPLES = {
@@ -439,7 +440,7 @@ async def test_the_payer_is_strict_with_what_it_is_sent(here: World) -> None:
     offered = next(one for one in listed if one.hook == "order-sign")
     good = hook_request(broken, PRACTICE, PAYER, offered).body
     assert (await here.control.post(f"{url}/{offered.id}", json=good, headers=headers)).status_code == 200
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"hook": "order-select"},
         {"hookInstance": "1"},
         {"context": {}},
@@ -448,7 +449,8 @@ async def test_the_payer_is_strict_with_what_it_is_sent(here: World) -> None:
         {"prefetch": {**good["prefetch"], "patient": None}},
         {"prefetch": {**good["prefetch"], "coverage": None}},
         {"prefetch": {**good["prefetch"], "more": None}},
-    ):
+    )
+    for change in changes:
         refused = await here.control.post(f"{url}/{offered.id}", json={**good, **change}, headers=headers)
         assert refused.status_code in (400, 422), change
     assert (await here.control.get(url)).status_code == 401

@@ -18,6 +18,7 @@ from domain.facts import QuestionnaireReceived, read_fact, write_fact
 from domain.questionnaire import NotAForm
 from domain.questionnaire_response import prefill
 from runtime.keys import KeyRing
+from tests.builders import of_kind
 from tests.rules_world import PAYER, PRACTICE, fetch, ordered, rendering
 from tests.vendor_world import World, world
 
@@ -28,7 +29,8 @@ def example(shared: Path, name: str) -> dict[str, Any]:
     with tarfile.open(shared / "fixtures" / "pas" / "packages" / "davinci_dtr_2.0.1.tgz") as package:
         file = package.extractfile(f"package/example/{name}.json")
         assert file is not None
-        return json.load(io.TextIOWrapper(file, "utf-8"))
+        read: dict[str, Any] = json.load(io.TextIOWrapper(file, "utf-8"))
+        return read
 
 
 def test_a_form_is_asked_for_with_coverage_orders_and_what_they_refer_to() -> None:
@@ -123,7 +125,9 @@ async def fetched(here: World, scenario: str, **more: Any) -> list[Questionnaire
     action = fetch(ordered(scenario), here.practice.id, **more)
     facts = await ActivityEnvironment().run(DtrActivities(here.outside).fetch_questionnaire, action)
     assert all(read_fact(write_fact(fact)) == fact for fact in facts)
-    return list(facts)
+    received = of_kind(facts, QuestionnaireReceived)
+    assert len(received) == len(facts)
+    return received
 
 
 async def test_a_form_is_fetched_kept_and_begun_with_what_is_known(here: World) -> None:

@@ -51,6 +51,7 @@ async def test_a_delivered_fax_is_a_submission_with_its_report(here: World) -> N
     assert (submitted.rail, submitted.trace, submitted.receipt.kind) == ("fax", at.request().trace, "fax_report")
     assert "delivered, 3 pages, FAX 0109, 2026-03-02T16:0" in submitted.receipt.reference
     assert [number.type for number in submitted.numbers] == [NumberType.TRANSACTION]
+    assert submitted.receipt.evidence is not None
     report = await here.outside.documents.get(here.practice.id, submitted.receipt.evidence.id)
     assert json.loads(report)["clientReference"] == at.request().trace
     cover = PdfReader(BytesIO(await here.outside.documents.get(here.practice.id, prepared.packet.id))).pages[0]

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
-from test_store_cases import a_case, a_note, publication
 
 from activities.archive import Archive
 from runtime.embedded_postgres import PostgresServer
@@ -24,6 +23,7 @@ from store.migrate import migrate
 from store.spool import Drained, Spool
 from store.tokens import Role, Tokens
 from store.webhooks import SeenCallbacks
+from tests.test_store_cases import a_case, a_note, publication
 
 NOW = datetime(2026, 3, 2, 14, tzinfo=UTC)
 

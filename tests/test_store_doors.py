@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from domain.order import DocumentRef
-from domain.policy import PolicyError, policy_digest
+from domain.policy import Policy, PolicyError, policy_digest
 from runtime.keys import KeyRing
 from store import audit, cursors, documents, policies
 from store.audit import AuditEntry
@@ -213,15 +213,23 @@ async def test_documents_belong_to_a_practice(db: Database) -> None:
     assert await documents.find_document(db, "hillside", note.id) is None
 
 
+def payers(text: str) -> Policy:
+    """A payer's rules, as they are read."""
+    policy = policies.read_policy(text, name="x")
+    assert isinstance(policy, Policy)
+    return policy
+
+
 async def test_the_latest_release_of_a_payer_is_in_force(db: Database) -> None:
     text = (POLICIES / "meridian-ppo.yaml").read_text()
     changed = text + "\n# with a remark\n"
     digest = await policies.release(db, text, by="person:sam", at=NOW)
-    assert digest == policy_digest(policies.read_policy(text, name="x"))
+    assert digest == policy_digest(payers(text))
     assert await policies.release(db, text, by="person:kim", at=NOW + timedelta(1)) == digest
 
     [released] = await policies.released(db)
     assert (released.payer, released.digest, released.released_by) == ("meridian-ppo", digest, "person:sam")
+    assert isinstance(released.policy, Policy)
     assert policy_digest(released.policy) == digest
     assert await policies.release(db, changed, by="person:kim", at=NOW) == digest, "a remark is no rule"
 
@@ -234,7 +242,7 @@ async def test_the_latest_release_of_a_payer_is_in_force(db: Database) -> None:
 
 async def test_an_older_policy_can_be_put_in_force_again(db: Database) -> None:
     text = (POLICIES / "keystone-sf.yaml").read_text()
-    policy = policies.read_policy(text, name="x")
+    policy = payers(text)
     newer = text.replace(f"name: {policy.name}", f"name: {policy.name} II", 1)
     assert newer != text
     old = await policies.release(db, text, by="a", at=NOW)

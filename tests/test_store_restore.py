@@ -11,7 +11,6 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_store_cases import NOW, a_case, a_note, an_order, publication, recorded
 
 from domain.case import Case, record, replay
 from domain.facts import Fact
@@ -20,6 +19,7 @@ from runtime.keys import KeyRing
 from store import cases, worklist
 from store.database import Database
 from store.migrate import migrate
+from tests.test_store_cases import NOW, a_case, a_note, an_order, publication, recorded
 
 PRACTICE = "lakeside"
 
