@@ -5,10 +5,8 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from builders import order
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
-from watch_house import WatchHouse, until, watch_house
 
 from activities.intake import Intake, Sweep
 from activities.sweep import Sweeps
@@ -24,6 +22,8 @@ from runtime.practices import Practice
 from runtime.temporal import search_attribute_arguments
 from store import alerts, cases, cursors, rounds
 from store.database import Database
+from tests.builders import order
+from tests.watch_house import WatchHouse, until, watch_house
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,7 @@ async def known(house: WatchHouse, practice: Practice, number: str) -> Case:
         archived = await cases.facts(house.db, house.keyring, practice.id, case_id)
         return replay(case_id, facts) if facts == archived else None
 
-    found: Case = await until(in_step)
-    return found
+    return await until(in_step)
 
 
 async def told(house: WatchHouse, practice: Practice, kind: str) -> list[alerts.OpenAlert]:

@@ -10,10 +10,16 @@ import pytest
 from temporalio import workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
-from temporalio.client import Client, ScheduleOverlapPolicy, ScheduleSpec, ScheduleUpdate, ScheduleUpdateInput
+from temporalio.client import (
+    Client,
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleOverlapPolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
-from watch_house import WATCH_QUEUE, WatchHouse, until, watch_house
 
 from activities.watch import Watch
 from domain.facts import ActionBegun, ActionEnded, Fact, NoteAdded
@@ -31,6 +37,7 @@ from runtime.temporal import connect, search_attribute_arguments
 from store import alerts, cases
 from store.alerts import Alert
 from store.database import Database
+from tests.watch_house import WATCH_QUEUE, WatchHouse, until, watch_house
 
 REPORTED_AT_ONCE = "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=1"
 """The server reports a failing workflow task after several, each with a longer pause; the test does not wait for them."""
@@ -317,10 +324,7 @@ async def _round_of(house: WatchHouse, watch: Watch, at: datetime) -> dict[str, 
     """A round by a watchman of the test's own, at a moment of the test's choice."""
     queue = f"watch-{at.timestamp()}"
     async with Worker(house.client, task_queue=queue, workflows=[Choosing], activities=[watch.watch]):
-        counted: dict[str, int] = await house.client.execute_workflow(
-            Choosing.run, at, id=queue, task_queue=queue, result_type=dict[str, int]
-        )
-        return counted
+        return await house.client.execute_workflow(Choosing.run, at, id=queue, task_queue=queue)
 
 
 @workflow.defn(sandboxed=False)
@@ -452,7 +456,11 @@ async def test_a_schedule_starts_the_watchman(house: WatchHouse) -> None:
 
         async def started() -> str:
             ran = (await handle.describe()).info.recent_actions
-            return ran[0].action.workflow_id if ran else ""
+            if not ran:
+                return ""
+            action = ran[0].action
+            assert isinstance(action, ScheduleActionExecutionStartWorkflow)
+            return action.workflow_id
 
         counted = await house.client.get_workflow_handle(await until(started), result_type=dict[str, int]).result()
         assert counted["database_up"] == 1

@@ -7,15 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import httpx
-from builders import ALL_DOCUMENTS, order, policies
 from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.worker import Worker
-from vendor_world import fhir_order, fhir_patient
 
 from activities import Parts
 from activities.intake import Intake
@@ -33,10 +31,13 @@ from runtime.settings import Settings
 from store.database import Database
 from store.migrate import migrate
 from store.shelf import Shelf
+from tests.builders import ALL_DOCUMENTS, order, policies
+from tests.vendor_world import fhir_order, fhir_patient
 from worker import serving
 from workflows.sweep import IntakeSweep, Reconciliation
 from workflows.watchman import Watchman
 
+Found = TypeVar("Found")
 ROOT = Path(__file__).resolve().parent.parent
 WATCH_QUEUE = "watch"
 
@@ -97,7 +98,8 @@ class WatchHouse:
     async def facts(self, practice: str, case_id: str) -> list[Fact]:
         """What the case itself knows."""
         handle = for_practice(self.client, practice).get_workflow_handle(case_id)
-        return await handle.query("facts", result_type=list[AnyFact])
+        known: list[Fact] = await handle.query("facts", result_type=list[AnyFact])
+        return known
 
     async def sql(self, statement: str, *values: object) -> list[asyncpg.Record]:
         async with self.db.connection() as connection:
@@ -123,7 +125,7 @@ class WatchHouse:
         return patient
 
 
-async def until(check: Callable[[], Awaitable[object]], seconds: float = 20) -> Any:
+async def until(check: Callable[[], Awaitable[Found | None]], seconds: float = 20) -> Found:
     """Ask again and again until the answer is true, and return it."""
     for _ in range(int(seconds / 0.05)):
         answer = await check()
