@@ -106,7 +106,7 @@ def _said(payer: PayerProfile, scenario: str, hook: str, order: Json, coverage: 
         case "912":
             part("covered", valueCode="covered")
             part("pa-needed", valueCode="satisfied")
-            part("satisfied-pa-id", valueString="A204418830")
+            part("satisfied-pa-id", valueString=payer.certification_number(4418830))
         case "913":
             part("covered", valueCode="conditional")
             part("pa-needed", valueCode="payer-decides-later")

@@ -88,16 +88,16 @@ def take(world: World, practice: Practice, payer: PayerProfile, rail: str, asked
             same.duplicate_submits += 1
         refused = pas_decide.duplicate(_request(asked, "", now, payer))
         return Answered("duplicate" if same else "duplicate_service", now, asked, lines=tuple(refused.lines), held=same)
-    number = f"{payer.number_prefix}{world.next_number()}"
+    count = world.next_number()
     held = HeldReview(
         payer=payer.id,
         rail=rail,
         asked=asked,
         scenario=asked.scenario,
         received_at=now,
-        administrative_number=f"PEND-{number}",
+        administrative_number=payer.reference_number(count),
         traces=[asked.trace],
-        revisions=decide(asked.scenario, asked, number, now, payer),
+        revisions=decide(asked.scenario, asked, payer.certification_number(count), now, payer),
     )
     practice.reviews.append(held)
     return answer(held, now)
@@ -195,7 +195,7 @@ def _change(world: World, practice: Practice, payer: PayerProfile, asked: Asked,
     if state.asks_for is not None and asked.documents:
         _inform(world, payer, held, asked, now)
     else:
-        number = f"{payer.number_prefix}{world.next_number()}"
+        number = payer.certification_number(world.next_number())
         held.revisions = [*_until(held, now), *decide(asked.scenario, asked, number, now, payer)]
     held.asked = asked
     held.traces.append(asked.trace)
@@ -223,7 +223,7 @@ def _waiting_for(held: HeldReview) -> set[str]:
 
 
 def _inform(world: World, payer: PayerProfile, held: HeldReview, asked: Asked, now: datetime) -> None:
-    number = f"{payer.number_prefix}{world.next_number()}"
+    number = payer.certification_number(world.next_number())
     fresh = pas_decide.answer_information(_request(asked, number, now, payer))
     held.revisions = [*_until(held, now), *fresh]
 

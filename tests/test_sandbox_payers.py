@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -221,7 +222,7 @@ def test_an_approval_carries_number_period_and_units(meridian: PayerClient) -> N
     assert bundle["identifier"] == sent["identifier"]
     decision = review(response["item"][0])
     assert decision["action"] == "A1"
-    assert decision["number"].startswith("MPA")
+    assert re.fullmatch("A2[0-9]{8}", decision["number"])
     extensions = {
         extension["url"].rpartition("extension-")[2]: extension for extension in response["item"][0]["extension"]
     }
@@ -313,7 +314,7 @@ def test_a_pend_is_decided_after_three_business_days(meridian: PayerClient) -> N
     meridian.now = datetime(2026, 3, 5, 15, 0, tzinfo=UTC)  # a Thursday
     first = claim_response(meridian.submit(sent).json())
     assert first["outcome"] == "complete"
-    assert first["item"][0]["extension"][-1]["valueString"].startswith("PEND-")
+    assert first["item"][0]["extension"][-1]["valueString"].startswith("REF-")
     meridian.advance(datetime(2026, 3, 10, 14, 0, tzinfo=UTC))  # the Tuesday after, an hour too early
     assert actions(meridian.inquire(sent)["parameter"][0]["resource"]) == ["A4"]
     meridian.advance(datetime(2026, 3, 10, 15, 1, tzinfo=UTC))

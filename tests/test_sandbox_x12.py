@@ -401,7 +401,7 @@ def test_documents_that_are_asked_for_bring_the_decision(house: Clearinghouse) -
     answer = house.ask(request("204", member=member))
     number = answer.one("PWK")[6]
     assert answer.one("TRN", "1")[2] == number
-    assert answer.one("REF", "NT")[2].startswith("PEND-HHA")
+    assert answer.one("REF", "NT")[2].startswith("HHAP")
     receipt = house.ask(attachment(member, number, b"note ~ with delimiters"), ATTACHMENTS["006020X316"])
     assert receipt.one("AK9")[1] == "A"
     house.now += timedelta(days=2, hours=1)
