@@ -34,7 +34,10 @@ REFUSED: Final = "[refused]"
 _OWN_PACKAGES = frozenset(
     ("domain", "workflows", "activities", "connectors", "store", "runtime", "api", "console", "worker", "cli")
 )
-_CHAIN = frozenset(("event", "level", "logger", "timestamp", "exception"))
+_CHAIN = frozenset(("level", "logger", "timestamp"))
+"""What structlog sets, whatever the caller gave."""
+_META = frozenset(("_record", "_from_structlog"))
+"""structlog's own, removed before rendering."""
 _CODE = re.compile(r"[A-Za-z0-9_.:/\-]{1,128}")
 _FIELD_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _LONGEST_TEXT = 300
@@ -95,12 +98,10 @@ def refuse_health_information(_logger: WrappedLogger, _method: str, event: Event
     """Keep of a log line what the allow-list admits; replace and count the rest."""
     kept: EventDict = {}
     for name, value in event.items():
-        if name.startswith("_"):
-            kept[name] = value  # structlog's own, removed before rendering
+        if name in _CHAIN | _META or (name == "exception" and isinstance(value, _Described)):
+            kept[name] = value
         elif name == "event":
             kept[name] = _text(value)
-        elif name in _CHAIN:
-            kept[name] = value
         elif not _FIELD_NAME.fullmatch(name):
             LOG_FIELDS_REFUSED.inc()
             kept["field"] = REFUSED
@@ -198,8 +199,12 @@ def _render_exception(_logger: WrappedLogger, _method: str, event: EventDict) ->
     return event
 
 
-def _described(error: BaseException) -> list[dict[str, Any]]:
-    chain: list[dict[str, Any]] = []
+class _Described(list[dict[str, Any]]):
+    """An exception as it may be logged: made here, and by nobody else."""
+
+
+def _described(error: BaseException) -> _Described:
+    chain = _Described()
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:

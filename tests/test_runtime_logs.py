@@ -109,7 +109,9 @@ def test_fields_that_are_not_listed_are_refused_whatever_they_hold(log: Log, fie
     "value",
     [
         MARKER, "Zebediah\nQuillfeather", "W123456789", "XQL-00412345", "123-45-6789", "1958-03-09", "03/09/1958",
-        "M54.16", "S83.241A", "217-555-0100", "+12175550100", "z@example.org", "12345678", "x" * 500,
+        "M54.16", "m54.16", "M5416", "S83.241A", "dob_1958-03-09", "dx_M54.16_1", "member_XQL00412_x",
+        "1958-03-09T00:00:00Z", "1958/3/9", "9MAR1958", "1234567890123456", "555-0142",
+        "217-555-0100", "+12175550100", "z@example.org", "12345678", "x" * 500,
         {"name": MARKER}, [MARKER], Patient(name=MARKER), date(1958, 3, 9), b"bytes", ValueError(MARKER), object(),
     ],
     ids=lambda value: type(value).__name__,
@@ -130,6 +132,21 @@ def test_a_number_field_takes_no_text_and_no_date(log: Log, value: object) -> No
 def test_times_of_machines_pass(log: Log) -> None:
     get_logger("t").info("Counted", seconds=timedelta(minutes=1), started=datetime(2026, 7, 1, 8, tzinfo=UTC))
     assert (log.last["seconds"], log.last["started"]) == (60.0, "2026-07-01T08:00:00+00:00")
+
+
+@pytest.mark.parametrize(
+    "name", ["exception", "_note", "_", "stack", "stack_info", "positional_args", "timestamp", "logger"]
+)
+def test_no_field_of_the_loggers_own_carries_a_callers_text(log: Log, name: str) -> None:
+    get_logger("t").info("Looked up", **{name: f"{MARKER} 1958-03-09"})
+    assert log.last["event"] == "Looked up"
+    assert MARKER not in log.text
+
+
+@pytest.mark.parametrize("text", ["Mar 9, 1958", "9 March 1958", "(217)555-0142", "born 1958 03 09"])
+def test_an_event_of_another_library_shows_no_date_and_no_phone(log: Log, text: str) -> None:
+    logging.getLogger("lib").warning(text)
+    assert log.last["event"] == REFUSED
 
 
 def test_a_field_name_cannot_carry_anything(log: Log) -> None:
