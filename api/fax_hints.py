@@ -5,18 +5,17 @@ callback is believed: the first of our references in it names the case, and the 
 told nothing but that it was heard.
 """
 
-import hashlib
-import hmac
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
-from api.answers import PROBLEMS
+from api.answers import problem_answers
 from api.auth import services_of
 from api.problems import Problem
 from api.services import Services
+from api.signatures import Signature, Timestamp, is_signed
 from api.webhook_facts import Event, claimed, event_of
 from api.webhooks import CLAIM_EVERY
 from domain.case import Case
@@ -26,9 +25,6 @@ from runtime.metrics import WEBHOOKS
 
 router = APIRouter(prefix="/v1/webhooks/fax", tags=["webhooks"])
 
-_HINTS_AT_ONCE = 20
-"""At most so many hints that nobody signed are looked into within `_HINTS_WITHIN`; the rest is heard, and that is all."""
-_HINTS_WITHIN = CLAIM_EVERY / 60
 _REFERENCE = re.compile(rb"case-[a-z2-7]{26}-[a-z0-9-]{1,60}-[1-9][0-9]{0,3}(?![0-9a-z-])")
 _RAILS = (Rail.FAX, Rail.DIRECT)
 
@@ -37,25 +33,27 @@ _RAILS = (Rail.FAX, Rail.DIRECT)
     "/{vendor}",
     summary="A fax service's callback",
     status_code=202,
-    responses={status: PROBLEMS[status] for status in (413,)},
+    responses=problem_answers(400, 413, 422, 503),
 )
 async def post_hint(
     request: Request,
     vendor: Annotated[
         str, Path(pattern=r"^[a-z0-9][a-z0-9-]{1,60}$", description="Its name in payers' policies (`via`).")
     ],
-    x_vigil_timestamp: Annotated[str | None, Header(description="Unix seconds at which it was signed.")] = None,
-    x_vigil_signature: Annotated[
-        str | None, Header(description="`sha256=` and the hex HMAC-SHA256 of `<timestamp>.<body>`.")
-    ] = None,
+    timestamp: Timestamp = None,
+    signature: Signature = None,
 ) -> Response:
     """Take a callback in any shape. Safe to send again, and in any order: it causes at most one look in ten minutes."""
     services = services_of(request)
     body = await request.body()
-    signed = _is_signed(services, vendor, x_vigil_timestamp, x_vigil_signature, body)
+    try:
+        signed = is_signed(services, vendor, timestamp, signature, body)
+    except MissingSecret:
+        signed = False
     WEBHOOKS.labels("fax", "signed" if signed else "unsigned").inc()
     event = _event(body)
-    if event is not None and (signed or _may_be_heard(services)):
+    # What the service signed does not count against the bound of what nobody signed.
+    if event is not None and (signed or services.claims.allow(services.clock())):
         await _hint(services, vendor, event)
     return Response(status_code=202)
 
@@ -64,22 +62,6 @@ def _event(body: bytes) -> Event | None:
     """The first request of ours that a callback names, whatever its shape."""
     found = _REFERENCE.search(body)
     return event_of(found[0].decode("ascii")) if found else None
-
-
-def _may_be_heard(services: Services) -> bool:
-    return services.claims.allow(services.clock(), most=_HINTS_AT_ONCE, within=_HINTS_WITHIN)
-
-
-def _is_signed(services: Services, vendor: str, timestamp: str | None, signature: str | None, body: bytes) -> bool:
-    """Whether the service's secret (`<vendor>.webhook`) signed it: such a hint does not count against the bound."""
-    if timestamp is None or signature is None or not re.fullmatch(r"[0-9]{1,12}", timestamp):
-        return False
-    try:
-        secret = services.settings.secret(f"{vendor}.webhook").get_secret_value()
-    except MissingSecret:
-        return False
-    expected = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(f"sha256={expected}".encode(), signature.encode("utf-8", "replace"))
 
 
 async def _hint(services: Services, vendor: str, event: Event) -> None:

@@ -40,16 +40,17 @@ class Event(NamedTuple):
 
 
 class Claims:
-    """How many unverified callbacks were looked into lately, by all senders together."""
+    """How many unverified callbacks were looked into lately, by all senders together; the rest is only heard."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, most: int = 20, within: timedelta = timedelta(seconds=10)) -> None:
+        self._most, self._within = most, within
         self._at: deque[datetime] = deque()
 
-    def allow(self, now: datetime, *, most: int, within: timedelta) -> bool:
+    def allow(self, now: datetime) -> bool:
         """Whether one more may be looked into; it then counts."""
-        while self._at and self._at[0] <= now - within:
+        while self._at and self._at[0] <= now - self._within:
             self._at.popleft()
-        if len(self._at) >= most:
+        if len(self._at) >= self._most:
             return False
         self._at.append(now)
         return True

@@ -1,23 +1,21 @@
 """Payers' callbacks: a claim until verified. A verified one is a fact; any other one may cause an inquiry and nothing more.
 
-Verified means: signed by the payer's secret (HMAC-SHA256 over `<timestamp>.<body>`), not older or newer than five
-minutes, and not seen before. Whoever is not verified is told nothing but that.
+Verified means: signed by the payer's secret just now (`api.signatures`), and not seen before. Whoever is not verified is
+told nothing but that.
 """
 
-import hashlib
-import hmac
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse
 
-from api.answers import PROBLEMS
+from api.answers import problem_answers
 from api.auth import services_of
 from api.problems import Problem
 from api.services import Services
+from api.signatures import Signature, Timestamp, is_signed
 from api.webhook_facts import Event, claimed, event_of, facts_of, moment
 from connectors.documents import ANSWER_KIND
 from connectors.errors import ConnectorError
@@ -34,15 +32,9 @@ from store.errors import StoreAway
 router = APIRouter(prefix="/v1/webhooks/payers", tags=["webhooks"])
 log = get_logger(__name__)
 
-TOLERANCE = timedelta(minutes=5)
-"""How far a callback's timestamp may be from our clock."""
 CLAIM_EVERY = timedelta(minutes=10)
 """At most one claim in this time reaches a case, whoever makes it: it is part of the claim's source id."""
-_CLAIMS_AT_ONCE = 20
-"""At most so many unverified callbacks are looked into in `_CLAIMS_WITHIN`; the rest is only refused."""
-_CLAIMS_WITHIN = timedelta(seconds=10)
 _MAX_EVENTS = 20
-_SIGNATURE = re.compile(r"^sha256=[0-9a-f]{64}$")
 
 
 class Taken(StrEnum):
@@ -66,7 +58,7 @@ class WebhookAnswer(Frozen):
     "/{payer}",
     summary="A payer's notification",
     response_model=WebhookAnswer,
-    responses={status: PROBLEMS[status] for status in (401, 404, 413, 503)},
+    responses=problem_answers(400, 401, 404, 413, 422, 503),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -84,10 +76,8 @@ class WebhookAnswer(Frozen):
 async def post_webhook(
     request: Request,
     payer: Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{1,60}$")],
-    x_vigil_timestamp: Annotated[str | None, Header(description="Unix seconds at which it was signed.")] = None,
-    x_vigil_signature: Annotated[
-        str | None, Header(description="`sha256=` and the hex HMAC-SHA256 of `<timestamp>.<body>`.")
-    ] = None,
+    timestamp: Timestamp = None,
+    signature: Signature = None,
 ) -> JSONResponse:
     """Take a payer's notification of a decision. Safe to send again.
 
@@ -97,12 +87,16 @@ async def post_webhook(
     if (await services.rules()).get(payer) is None:
         raise Problem(404, "payer_unknown", "There is no such payer here.")
     body = await request.body()
-    at = _verified(services, payer, x_vigil_timestamp, x_vigil_signature, body)
-    if at is None:
+    try:
+        verified = is_signed(services, payer, timestamp, signature, body)
+    except MissingSecret:
+        log.exception("callbacks of a payer cannot be verified: its secret is not set", payer=payer)
+        verified = False
+    if not verified:
         await _claim(services, payer, body)
         WEBHOOKS.labels(payer, "unverified").inc()
         raise Problem(401, "unverified", "The callback's signature or timestamp cannot be verified.")
-    mark = f"{x_vigil_timestamp}.{x_vigil_signature}"
+    mark = f"{timestamp}.{signature}"
     if not await services.seen.first_time(payer, mark, at=services.clock()):
         return _answer(payer, Taken.SEEN)
     try:
@@ -115,26 +109,6 @@ async def post_webhook(
             log.warning("PostgreSQL is away; a callback that was not taken will be refused when it comes again")
         raise
     return _answer(payer, taken)
-
-
-def _verified(
-    services: Services, payer: str, timestamp: str | None, signature: str | None, body: bytes
-) -> datetime | None:
-    """When the payer signed it, or None where that is not proven."""
-    try:
-        secret = services.settings.secret(f"{payer}.webhook").get_secret_value()
-    except MissingSecret:
-        log.exception("callbacks of a payer cannot be verified: its secret is not set", payer=payer)
-        return None
-    if timestamp is None or signature is None or not timestamp.isascii() or not timestamp.isdigit():
-        return None
-    if len(timestamp) > 12 or not _SIGNATURE.match(signature):  # noqa: PLR2004 - seconds until the year 33658
-        return None
-    expected = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(f"sha256={expected}", signature):
-        return None
-    at = datetime.fromtimestamp(int(timestamp), UTC)
-    return at if abs(services.clock() - at) <= TOLERANCE else None
 
 
 async def _take(services: Services, payer: str, body: bytes, media_type: str) -> Taken:
@@ -180,7 +154,7 @@ async def _count(services: Services, payer: str, notification: Notification) -> 
 async def _claim(services: Services, payer: str, body: bytes) -> None:
     """An unverified callback that names a case of the payer: worth one question, of all such callbacks together."""
     now = services.clock()
-    if not services.claims.allow(now, most=_CLAIMS_AT_ONCE, within=_CLAIMS_WITHIN):
+    if not services.claims.allow(now):
         return
     events = _events(read_notification(body))
     try:

@@ -154,6 +154,11 @@ async def test_while_temporal_is_away_a_callback_is_heard_all_the_same(http: htt
     assert (await http.post("/v1/webhooks/fax/neutral", content=event())).status_code == 202
 
 
+def signed(body: bytes, at: int) -> dict[str, str]:
+    mac = hmac.new(SECRET.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    return {"X-Vigil-Timestamp": str(at), "X-Vigil-Signature": f"sha256={mac}"}
+
+
 async def test_unsigned_hints_are_looked_into_within_bounds_and_signed_ones_always(
     http: httpx.AsyncClient, doors: Doors
 ) -> None:
@@ -161,13 +166,13 @@ async def test_unsigned_hints_are_looked_into_within_bounds_and_signed_ones_alwa
         await http.post("/v1/webhooks/fax/neutral", content=event(reference=f"{CASE_ID}-9-nowhere-1"))
     await http.post("/v1/webhooks/fax/neutral", content=event())
     assert doors.cases.told == []
-    stamp, body = "1767000000", event()
-    mac = hmac.new(SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    signed = {"X-Vigil-Timestamp": stamp, "X-Vigil-Signature": f"sha256={mac}"}
-    forged = {**signed, "X-Vigil-Signature": "sha256=" + "0" * 64}
-    await http.post("/v1/webhooks/fax/neutral", content=body, headers=forged)
+    now, body = int(MONDAY.timestamp()), event()
+    refused = [{**signed(body, now), "X-Vigil-Signature": "sha256=" + "0" * 64}, signed(body, now - 301)]
+    refused += [signed(body, now + 301), {**signed(body, now), "X-Vigil-Timestamp": "soon"}]
+    for headers in refused:
+        await http.post("/v1/webhooks/fax/neutral", content=body, headers=headers)
     assert doors.cases.told == []
-    await http.post("/v1/webhooks/fax/neutral", content=body, headers=signed)
+    await http.post("/v1/webhooks/fax/neutral", content=body, headers=signed(body, now))
     assert len(doors.cases.told) == 1
     doors.clock.now = MONDAY + timedelta(minutes=11)
     await http.post("/v1/webhooks/fax/neutral", content=body)
