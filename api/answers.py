@@ -1,11 +1,12 @@
 """What the doors answer with: a case's row with links and slack, and what a report came to."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
 from api.auth import Caller
-from api.problems import ProblemDetails
+from api.problems import MEDIA_TYPE
 from domain.base import Frozen, Instant, Key
 from domain.facts import AnyFact
 from domain.messages import Standing
@@ -13,23 +14,33 @@ from domain.plan import Plan
 from domain.view import CaseView
 from runtime.settings import Settings
 
-PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {
-        "model": ProblemDetails,
-        "description": description,
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
-    }
-    for status, description in {
-        401: "No valid token.",
-        403: "The token's role may not do this.",
-        404: "There is no such thing in this practice. A case of another practice is not told apart from none.",
-        409: "It conflicts with where the case stands.",
-        413: "The body is too large.",
-        422: "A field is missing or cannot be used; `errors` names each.",
-        503: "Something that is needed is away; try again after `Retry-After` seconds.",
-    }.items()
+Responses = dict[int | str, dict[str, Any]]
+"""Answers by status, as FastAPI takes them for the OpenAPI document."""
+
+_PROBLEMS = {
+    400: "The address or the body cannot be read.",
+    401: "No valid token, or no valid signature.",
+    403: "The token's role may not do this.",
+    404: "There is no such thing in this practice. A case of another practice is not told apart from none.",
+    409: "It conflicts with where the case stands.",
+    410: "It was kept, and cannot be read any more.",
+    413: "The body is too large.",
+    415: "The body's media type is not taken here.",
+    422: "A field is missing or cannot be used; `errors` names each.",
+    503: "Something that is needed is away; try again after `Retry-After` seconds.",
 }
-"""The problems that every door may answer with, for the OpenAPI document."""
+
+
+def problem_answers(*statuses: int) -> Responses:
+    """The problems that a door may answer with."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
+
+
+PROBLEMS = problem_answers(400, 401, 403, 404, 422, 503)
+"""Those of every door that wants a token."""
+CHANGES = problem_answers(409, 413, 415)
+"""Those of every such door besides through which something comes in."""
 
 
 class Links(Frozen):

@@ -18,7 +18,8 @@ from api import (
     tasks,
     webhooks,
 )
-from api.guards import BodyLimit, Observed
+from api.answers import CHANGES
+from api.guards import Bounds, Observed
 from api.problems import ProblemDetails, install
 from api.services import Services
 
@@ -77,7 +78,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(door.router)
     install(app)
     # The last one added is the first one passed.
-    app.add_middleware(BodyLimit)
+    app.add_middleware(Bounds)
     app.add_middleware(Observed)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
@@ -95,6 +96,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
         for path, operations in schema["paths"].items():
             if "post" in operations and path.startswith("/v1/") and "/webhooks/" not in path:
                 operations["post"].setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+                operations["post"]["responses"] |= {str(status): text for status, text in CHANGES.items()}
         app.openapi_schema = schema
     return app.openapi_schema
 

@@ -40,6 +40,8 @@ class Caller:
     services: Services
     key: str | None = None
     """The request's Idempotency-Key."""
+    said: str = ""
+    """The hash of what came with the key: used again for another request, a key names another one."""
     base_url: str = ""
     """How the caller reached us: links begin with it."""
 
@@ -61,8 +63,8 @@ class Caller:
         """A source id for what this request reports: the same for the same Idempotency-Key, else a new one."""
         if self.key is None:
             return f"{what}:{uuid.uuid4().hex}"
-        said = f"{self.practice}\n{self.principal.person}\n{what}\n{self.key}"
-        return f"{what}:{hashlib.sha256(said.encode()).hexdigest()[:32]}"
+        named = f"{self.practice}\n{self.principal.person}\n{what}\n{self.key}\n{self.said}"
+        return f"{what}:{hashlib.sha256(named.encode()).hexdigest()[:32]}"
 
     async def audit(self, what: str, case_id: str | None = None) -> None:
         """Keep who did what. Raises `SpoolFull` where that is impossible: then nothing is done."""

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from google.protobuf.json_format import MessageToJson, Parse, ParseError
+from google.protobuf.json_format import MessageToJson, ParseDict, ParseError
 from temporalio.api.common.v1 import Payload, Payloads
 
+from api.answers import problem_answers
 from api.auth import authenticate, bearer, services_of
+from api.bodies import read_json
 from api.problems import Problem, not_found
 from api.services import Services
 from runtime.codec import VigilCodec, codec_path
@@ -44,6 +46,14 @@ _JSON = {
     }
 }
 
+_ANSWERS = {
+    200: {
+        "description": "The payloads, opened or sealed.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    },
+    **problem_answers(400, 401, 403, 404, 413, 422, 503),
+}
+
 
 async def _here(request: Request) -> Services:
     """The services, where the codec may be spoken to at all. Raises `Problem`."""
@@ -63,14 +73,18 @@ async def preflight(request: Request, services: Here, rest: str) -> Response:
     return Response(status_code=204, headers=_cors(request, services.settings))
 
 
-@router.post("/decode", summary="Open payloads", openapi_extra=_JSON, dependencies=[Depends(bearer)])
+@router.post(
+    "/decode", summary="Open payloads", openapi_extra=_JSON, responses=_ANSWERS, dependencies=[Depends(bearer)]
+)
 async def decode(request: Request, services: Here) -> Response:
     """Open the payloads that the token's practice sealed. Those of another practice are refused, and that is audited."""
     practice = await _codec_practice(request, "codec.decode")
     return await _opened(request, services, VigilCodec(services.keyring, practice_id=practice), practice)
 
 
-@router.post("/encode", summary="Seal payloads", openapi_extra=_JSON, dependencies=[Depends(bearer)])
+@router.post(
+    "/encode", summary="Seal payloads", openapi_extra=_JSON, responses=_ANSWERS, dependencies=[Depends(bearer)]
+)
 async def encode(request: Request, services: Here) -> Response:
     """Seal payloads for the token's practice, for the CLI."""
     practice = await _codec_practice(request, "codec.encode")
@@ -99,7 +113,8 @@ async def _codec_practice(request: Request, what: str) -> str:
 async def _opened(request: Request, services: Services, codec: VigilCodec, practice: str | None) -> Response:
     payloads = await _payloads(request)
     if practice is None:
-        await _audit_local(request, services, {p.metadata.get("vigil-practice", b"").decode() for p in payloads})
+        said = {p.metadata.get("vigil-practice", b"").decode(errors="replace") for p in payloads}
+        await _audit_local(request, services, said)
     try:
         found = await codec.decode(payloads)
     except (UnknownKey, SealBroken) as error:
@@ -112,7 +127,7 @@ async def _opened(request: Request, services: Services, codec: VigilCodec, pract
 
 async def _payloads(request: Request) -> list[Payload]:
     try:
-        return list(Parse(await request.body(), Payloads(), ignore_unknown_fields=True).payloads)
+        return list(ParseDict(read_json(await request.body()), Payloads(), ignore_unknown_fields=True).payloads)
     except ParseError:
         raise Problem(422, "not_payloads", "The body must be Temporal's `Payloads` as JSON.") from None
 

@@ -7,13 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from api.answers import PROBLEMS, ReportAnswer, reported
-from api.auth import Staff
+from api.answers import PROBLEMS, ReportAnswer, problem_answers, reported
+from api.auth import Caller, Staff
 from api.cases import report
 from api.finding import live, read_case
 from api.once import OnceRoute
 from api.problems import Problem, away
 from connectors.documents import (
+    ANSWER_TYPES,
+    DOCUMENT_TYPES,
     DocumentDamaged,
     DocumentEmpty,
     DocumentMissing,
@@ -26,6 +28,7 @@ from domain.base import Frozen
 from domain.facts import DocumentAdded, Fact
 from domain.messages import Standing
 from domain.order import DocumentRef
+from runtime.errors import KeyRingError
 from runtime.logs import get_logger
 from store.documents import note
 from store.errors import StoreAway
@@ -49,7 +52,7 @@ class DocumentAnswer(Frozen):
     "",
     status_code=201,
     summary="Bring a document",
-    openapi_extra={"requestBody": {"required": True, "content": {"application/pdf": _ANY, "image/png": _ANY}}},
+    openapi_extra={"requestBody": {"required": True, "content": dict.fromkeys(sorted(DOCUMENT_TYPES), _ANY)}},
 )
 async def post_document(
     case_id: str,
@@ -101,7 +104,13 @@ async def post_document(
     "/{document_id}",
     summary="Read a document",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": _ANY}, "description": "The content, as an attachment."}},
+    responses={
+        200: {
+            "content": dict.fromkeys(sorted(ANSWER_TYPES), _ANY),
+            "description": "The content, as an attachment.",
+        },
+        **problem_answers(410),
+    },
 )
 async def get_document(case_id: str, document_id: str, caller: Staff) -> Response:
     """The content of a document that the case names, raw answers of payers included. It is never shown as a page."""
@@ -109,13 +118,7 @@ async def get_document(case_id: str, document_id: str, caller: Staff) -> Respons
     document = _named(case.facts, document_id)
     if document is None:
         raise Problem(404, "document_unknown", "The case names no such document.")
-    try:
-        content = await caller.services.documents.get(caller.practice, document.id)
-    except (DocumentMissing, DocumentDamaged) as error:
-        log.exception("a document that a case names cannot be read", case_id=case_id, code=error.code)
-        raise Problem(410, error.code, str(error)) from None
-    except ConnectorError:
-        raise away("The store of documents") from None
+    content = await content_of(caller, document)
     return Response(
         content,
         media_type=document.media_type,
@@ -124,6 +127,21 @@ async def get_document(case_id: str, document_id: str, caller: Staff) -> Respons
             "Content-Security-Policy": "default-src 'none'; sandbox",
         },
     )
+
+
+async def content_of(caller: Caller, document: DocumentRef) -> bytes:
+    """The content of a document of the caller's practice.
+
+    Raises `Problem`: it is not there any more, or is not what was kept (410), or the store is away (503).
+    """
+    try:
+        return await caller.services.documents.get(caller.practice, document.id)
+    except (DocumentMissing, DocumentDamaged, KeyRingError) as error:
+        code = error.code if isinstance(error, ConnectorError) else "document_damaged"
+        log.warning("a document that is named cannot be read", code=code)
+        raise Problem(410, code, str(error)) from None
+    except ConnectorError:
+        raise away("The store of documents") from None
 
 
 def _named(facts: tuple[Fact, ...], document_id: str) -> DocumentRef | None:

@@ -10,7 +10,7 @@ from domain.case import Case, replay
 from domain.view import CaseView
 from store import cases as archive
 
-_CASE_ID = re.compile(r"^case-[a-z2-7]{26}$")
+_CASE_ID = re.compile(r"case-[a-z2-7]{26}")
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ async def _row(caller: Caller, case_id: str) -> CaseView | None:
 
 async def _own(caller: Caller, case_id: str, what: str) -> None:
     """Make sure that a case is the caller's practice's; audit that it is spoken of, or that this was refused."""
-    owner = await caller.services.cases.owner(case_id) if _CASE_ID.match(case_id) else None
+    named = case_id if _CASE_ID.fullmatch(case_id) else None
+    owner = await caller.services.cases.owner(named) if named else None
     if owner == caller.practice:
         await caller.audit(what, case_id)
         return
-    named = case_id if _CASE_ID.match(case_id) else None
     if owner is None and named is not None and await _row(caller, case_id) is not None:
         await caller.audit(what, case_id)
         raise closed_problem()

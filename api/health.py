@@ -87,7 +87,12 @@ async def readyz(request: Request) -> Response:
     return JSONResponse(state.model_dump(mode="json"), 200 if state.status in ("ready", "degraded") else 503)
 
 
-@router.get("/metrics", summary="Metrics in the Prometheus format", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Metrics in the Prometheus format",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(request: Request) -> Response:
     """Counts and times, without anything about people."""
     SPOOL_ENTRIES.set(await services_of(request).spool.entries())

@@ -1,6 +1,5 @@
 """Intake: an order becomes a watched case, once, however often and by whomever it is sent."""
 
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -11,8 +10,9 @@ from pydantic.json_schema import models_json_schema
 from api.answers import PROBLEMS, CaseAnswer, case_path, shown
 from api.auth import Caller, Intake
 from api.once import OnceRoute
-from api.problems import Problem, incomplete, refused
+from api.problems import Problem, incomplete, media_type_refused, refused
 from api.reach import CaseIsClosed, Unplanned
+from connectors.documents import plain_type
 from connectors.fhir_order import OrderUnreadable, order_from_fhir
 from domain.base import Stage, Turn
 from domain.case import Case, replay
@@ -121,13 +121,10 @@ async def post_order(
 
 
 async def _read(request: Request, caller: Caller, source: str) -> Order:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = plain_type(request.headers.get("content-type", ""))
     if kind not in (JSON, FHIR):
-        raise Problem(415, "media_type", f"Send an order as {JSON}, or a Bundle as {FHIR}.")
-    try:
-        draft = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        raise Problem(400, "not_json", "The body is not JSON.") from None
+        raise media_type_refused(JSON, FHIR)
+    draft = await request.json()
     if not isinstance(draft, dict):
         raise Problem(400, "not_an_object", "The body must be one JSON object.")
     if kind == FHIR:

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from domain.intake import Filler, Missing, who_fills
 from domain.messages import Refusal
@@ -46,8 +47,8 @@ class ProblemDetails(BaseModel):
     errors: tuple[FieldProblem, ...] = ()
 
 
-class Problem(Exception):
-    """Ends a request with a problem."""
+class Problem(HTTPException):
+    """Ends a request with a problem. Being Starlette's own, it passes also where a body is read by FastAPI."""
 
     def __init__(
         self,
@@ -60,18 +61,21 @@ class Problem(Exception):
         retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(code)
-        self.status = status
+        waits = {"Retry-After": str(retry_after)} if retry_after else {}
+        super().__init__(status, detail, {**(headers or {}), **waits})
         self.code = code
-        self.detail = detail
         self.title = title or HTTPStatus(status).phrase
         self.errors = tuple(errors)
-        self.headers = dict(headers or {}) | ({"Retry-After": str(retry_after)} if retry_after else {})
 
 
 def not_found() -> Problem:
     """What whoever may not know of something is told, too."""
     return Problem(404, "not_found", "There is no such case in this practice.")
+
+
+def media_type_refused(*taken: str) -> Problem:
+    """The body is of another media type than those that the door takes."""
+    return Problem(415, "media_type", f"Send the body as {' or '.join(taken)}, and say so in `Content-Type`.")
 
 
 def closed_problem() -> Problem:
@@ -151,7 +155,7 @@ def answer(request: Request, problem: Problem) -> JSONResponse:
     details = ProblemDetails(
         type=f"{_ABOUT}{problem.code}",
         title=problem.title,
-        status=problem.status,
+        status=problem.status_code,
         detail=problem.detail,
         code=problem.code,
         instance=request.url.path if not request.url.path.startswith("/codec/") else "/codec",
@@ -160,14 +164,26 @@ def answer(request: Request, problem: Problem) -> JSONResponse:
     )
     return JSONResponse(
         details.model_dump(mode="json", exclude_none=True),
-        status_code=problem.status,
+        status_code=problem.status_code,
         media_type=MEDIA_TYPE,
         headers=problem.headers,
     )
 
 
+_FRAMEWORK = {
+    404: "There is nothing at this address. `/v1/openapi.json` names every address.",
+    405: "This address does not take this method; the header `Allow` names those that it takes.",
+}
+"""What to do where the framework itself refuses."""
+
+
+def internal() -> Problem:
+    """What nobody expected. The log has it."""
+    return Problem(500, "internal", "Something went wrong here. It is in the log under this request's id.")
+
+
 def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem."""
+    """Answer every error that was thought of with a problem; `guards.Observed` answers the rest."""
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)  # noqa: S101 - registered for it
@@ -179,9 +195,13 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101
-        detail = "There is nothing at this address." if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
+        detail = _FRAMEWORK.get(error.status_code, str(error.detail))
         code = HTTPStatus(error.status_code).name.lower()
         return answer(request, Problem(error.status_code, code, detail, headers=error.headers))
+
+    async def on_hung_up(request: Request, _error: Exception) -> JSONResponse:
+        log.info("a request broke off before it was whole")
+        return answer(request, Problem(400, "broken_off", "The request broke off. Send it again."))
 
     async def on_store_away(request: Request, _error: Exception) -> JSONResponse:
         return answer(request, away("The read model"))
@@ -199,11 +219,6 @@ def install(app: FastAPI) -> None:
     async def on_cursor(request: Request, error: Exception) -> JSONResponse:
         return answer(request, Problem(422, "cursor_invalid", str(error)))
 
-    async def on_anything(request: Request, error: Exception) -> JSONResponse:
-        log.error("a request failed", error_type=type(error).__name__, exc_info=error)
-        detail = "Something went wrong here. It is in the log under this request's id."
-        return answer(request, Problem(500, "internal", detail))
-
     handlers: dict[type[Exception], Any] = {
         Problem: on_problem,
         RequestValidationError: on_validation,
@@ -213,7 +228,7 @@ def install(app: FastAPI) -> None:
         KeyReused: on_key_reused,
         SignoffRefused: on_signoff,
         CursorInvalid: on_cursor,
-        Exception: on_anything,
+        ClientDisconnect: on_hung_up,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

@@ -16,14 +16,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import Field, ValidationError
 
-from api.answers import PROBLEMS, ReportAnswer, case_path
+from api.answers import PROBLEMS, ReportAnswer, case_path, problem_answers
 from api.auth import Caller, authenticate, bearer
+from api.bodies import read_json
 from api.cases import already, report, wrong_result
+from api.documents import content_of
 from api.finding import live, read_case
 from api.once import OnceRoute
-from api.problems import FieldProblem, Problem, away, wrong_fields
+from api.problems import FieldProblem, Problem, away, media_type_refused, wrong_fields
 from api.questionnaire_page import page, posted
-from connectors.documents import DocumentDamaged, DocumentMissing
+from connectors.documents import plain_type
 from connectors.dtr.package import Package, read_kept
 from connectors.errors import ConnectorError
 from domain.base import Frozen, Instant, Key
@@ -43,11 +45,16 @@ from store.errors import StoreAway
 from store.tokens import Role
 
 router = APIRouter(
-    prefix="/v1/cases/{case_id}/questionnaires", tags=["questionnaires"], route_class=OnceRoute, responses=PROBLEMS
+    prefix="/v1/cases/{case_id}/questionnaires",
+    tags=["questionnaires"],
+    route_class=OnceRoute,
+    responses={**PROBLEMS, **problem_answers(409, 410)},
 )
 log = get_logger(__name__)
 
-FHIR_JSON, HTML, FORM_POST = "application/fhir+json", "text/html", "application/x-www-form-urlencoded"
+JSON, FHIR_JSON = "application/json", "application/fhir+json"
+HTML, FORM_POST = "text/html", "application/x-www-form-urlencoded"
+_AS_PAGE = {HTML: {"schema": {"type": "string"}}}
 MAX_ATTACHED = 10 * 1024 * 1024
 """Bytes of all documents in one response."""
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -110,8 +117,8 @@ async def _person(
     try:
         caller = await authenticate(request)
     except Problem as problem:
-        if problem.status == 401 and _wants_page(request):  # noqa: PLR2004 - so that the browser asks for it
-            problem.headers["WWW-Authenticate"] = 'Basic realm="vigil", charset="UTF-8"'
+        if problem.status_code == 401 and _wants_page(request):  # noqa: PLR2004 - so that the browser asks for it
+            problem.headers = {"WWW-Authenticate": 'Basic realm="vigil", charset="UTF-8"'}
         raise
     if not caller.may(Role.STAFF):
         await caller.audit("staff refused")
@@ -122,7 +129,12 @@ async def _person(
 Person = Annotated[Caller, Depends(_person)]
 
 
-@router.get("/{ref}", summary="Read a payer's form, as JSON or as a page", response_model=QuestionnaireAnswer)
+@router.get(
+    "/{ref}",
+    summary="Read a payer's form, as JSON or as a page",
+    response_model=QuestionnaireAnswer,
+    responses={200: {"content": _AS_PAGE}},
+)
 async def get_questionnaire(case_id: str, ref: str, request: Request, caller: Person, saved: bool = False) -> Response:
     """The form with its items, options and what is answered; a page to fill in where `text/html` is accepted."""
     case = await read_case(caller, case_id, "questionnaire.read")
@@ -148,10 +160,11 @@ async def get_questionnaire(case_id: str, ref: str, request: Request, caller: Pe
     "/{ref}/answers",
     summary="Save or submit the answers to a payer's form",
     response_model=AnswersTaken,
+    responses={303: {"description": "The page was saved; `Location` shows it again."}, 422: {"content": _AS_PAGE}},
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": AnswersGiven.model_json_schema()}, FORM_POST: {}},
+            "content": {JSON: {"schema": AnswersGiven.model_json_schema()}, FORM_POST: {}},
         }
     },
 )
@@ -162,7 +175,10 @@ async def post_answers(case_id: str, ref: str, request: Request, caller: Person)
     """
     found = await live(caller, case_id, "questionnaire.answer")
     desk = await _open(caller, found.case, ref)
-    is_page = request.headers.get("content-type", "").partition(";")[0].strip() == FORM_POST
+    kind = plain_type(request.headers.get("content-type", ""))
+    if kind not in (JSON, FORM_POST):
+        raise media_type_refused(JSON, FORM_POST)
+    is_page = kind == FORM_POST
     source = caller.source_id("form")
     if f"{source}#0" in found.case.sources:
         taken = AnswersTaken(response=None, report=await already(caller, case_id))
@@ -214,7 +230,7 @@ async def _open(caller: Caller, case: Case, ref: str) -> _Desk:
         raise Problem(409, "form_adaptive", detail)
     saved = answer_in_force(case, received)
     try:
-        package = read_kept(await _content(caller, received.form))
+        package = read_kept(await content_of(caller, received.form))
         form = package.form()
     except NotAForm as error:
         log.error("a payer's form that was kept cannot be read", case_id=case.id)  # noqa: TRY400 - it may quote the form
@@ -222,7 +238,7 @@ async def _open(caller: Caller, case: Case, ref: str) -> _Desk:
     track = case.tracks.get(received.track or "")
     rank = track.requirement.rank if track else case.order.primary.rank
     begun = prefill(form, case.order, rank, package.draft)
-    answers = answers_of(form, json.loads(await _content(caller, saved.response))) if saved else begun
+    answers = answers_of(form, json.loads(await content_of(caller, saved.response))) if saved else begun
     task = next(
         (
             task
@@ -234,22 +250,13 @@ async def _open(caller: Caller, case: Case, ref: str) -> _Desk:
     return _Desk(case, received, package, form, saved, begun, answers, task)
 
 
-async def _content(caller: Caller, document: DocumentRef) -> bytes:
-    try:
-        return await caller.services.documents.get(caller.practice, document.id)
-    except (DocumentMissing, DocumentDamaged) as error:
-        raise Problem(410, error.code, str(error)) from None
-    except ConnectorError:
-        raise away("The store of documents") from None
-
-
 async def _given(request: Request, form: Form, *, is_page: bool) -> AnswersGiven:
     body = await request.body()
     try:
         if is_page:
             answers, submit = posted(form, body)
             return AnswersGiven(answers=answers, complete=submit)
-        return AnswersGiven.model_validate_json(body)
+        return AnswersGiven.model_validate(read_json(body))
     except ValidationError as error:
         raise wrong_fields(error) from None
     except ValueError:
@@ -280,7 +287,7 @@ async def _attachments(
             if wrong is not None or ref is None:
                 problems.append(AnswerProblem(link_id=place.item.link_id, path=place.path, text=wrong or ""))
                 continue
-            content = await _content(caller, ref)
+            content = await content_of(caller, ref)
             found[name] = {"contentType": ref.media_type, "size": ref.size, "data": base64.b64encode(content).decode()}
     return found, problems
 

@@ -13,8 +13,6 @@ from runtime.logs import get_logger
 from runtime.settings import Settings
 
 _GRACE_SECONDS = 20
-_MOST_REQUESTS = 500
-"""How many requests may be under way at once; more are answered with 503 at once."""
 
 log = get_logger(__name__)
 
@@ -43,7 +41,6 @@ async def serve(settings: Settings) -> None:
             server_header=False,
             lifespan="off",
             proxy_headers=False,
-            limit_concurrency=_MOST_REQUESTS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         server = _Server(config)

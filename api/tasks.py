@@ -9,10 +9,10 @@ from pydantic import Field
 from api.answers import PROBLEMS, ReportAnswer
 from api.auth import Staff
 from api.cases import already, report, wrong_result
+from api.documents import content_of
 from api.finding import live, read_case
 from api.once import OnceRoute
 from api.problems import Problem
-from connectors.errors import ConnectorError
 from domain.base import Frozen, Key
 from domain.facts import TaskKind
 from domain.order import DocumentRef
@@ -130,11 +130,12 @@ async def _have(caller: Staff, form: Form) -> None:
         named.append(receipt.evidence)
     for document in named:
         try:
-            content = await caller.services.documents.get(caller.practice, document.id)
-        except ConnectorError as error:
-            code = "document_unknown" if error.code.startswith("document_missing") else error.code
+            content = await content_of(caller, document)
+        except Problem as problem:
+            if problem.code != "document_missing":
+                raise
             detail = "A document that the result names is not kept here. Send it to /documents first."
-            raise Problem(422, code, detail) from None
+            raise Problem(422, "document_unknown", detail) from None
         if len(content) != document.size:
             raise Problem(422, "document_differs", "A document that the result names has another size.")
 

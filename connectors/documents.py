@@ -41,8 +41,10 @@ ANSWER_KIND = "payer_answer"
 """The kind of a raw answer of a system: kept whatever its type is, since a person may have to read it."""
 
 UNKNOWN_TYPE = "application/octet-stream"
+"""What a raw answer of any other type is kept as."""
 
-_ANSWER_TYPES = DOCUMENT_TYPES | {"application/edi-x12", "text/html"}
+ANSWER_TYPES = DOCUMENT_TYPES | {"application/edi-x12", "text/html", UNKNOWN_TYPE}
+"""Media types that are given out again: documents' and raw answers'."""
 _PRACTICE = re.compile(r"^[a-z0-9][a-z0-9-]{1,40}$")
 _ID = re.compile(r"^[0-9a-f]{64}$")
 
@@ -205,7 +207,7 @@ def plain_type(media_type: str) -> str:
 def _allowed_type(kind: str, media_type: str) -> str:
     plain = plain_type(media_type)
     if kind == ANSWER_KIND:
-        return plain if plain in _ANSWER_TYPES else UNKNOWN_TYPE
+        return plain if plain in ANSWER_TYPES else UNKNOWN_TYPE
     if plain not in DOCUMENT_TYPES:
         raise DocumentTypeRefused("document_type_refused")
     return plain

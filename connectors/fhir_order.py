@@ -48,6 +48,7 @@ _URGENCIES = {"routine": Urgency.ROUTINE, "urgent": Urgency.URGENT, "asap": Urge
 _OPEN = frozenset({"active", "on-hold", "draft"})
 _MAX_DIAGNOSES = 12
 _MAX_LINES = 25
+_MAX_UNITS = 9999
 
 
 class OrderUnreadable(Refused):
@@ -339,6 +340,11 @@ class _Reader:
             self._lacks(
                 "ServiceRequest.occurrence[x]", "the day of the service, at least as planned", Filler.FRONT_DESK
             )
+        quantity = fhir.at(request, "quantityQuantity", "value")
+        units = 1 if quantity is None else _positive(quantity)
+        if units is None:
+            why = f"how many units: a number above zero, at most {_MAX_UNITS}"
+            self._lacks("ServiceRequest.quantityQuantity", why, Filler.ORDERING_PROVIDER)
         modifiers = [one for one in fhir.codes(request.get("orderDetail")) if len(one) == 2 and one.isalnum()]  # noqa: PLR2004
         line: dict[str, Any] = {
             "number": number,
@@ -347,7 +353,7 @@ class _Reader:
             "category": self._categorize((code or "").upper()),
             "label": (fhir.text(fhir.at(request, "code", "text")) or "")[:100],
             "modifiers": modifiers[:4],
-            "units": _positive(fhir.at(request, "quantityQuantity", "value")) or 1,
+            "units": units,
             "service_from": begin,
             "service_to": fhir.day(fhir.at(period, "end")),
         }
@@ -372,8 +378,11 @@ def _npi_valid(value: str) -> bool:
 
 
 def _positive(value: object) -> int | None:
-    """A whole number above zero; a fraction is rounded up, since a part of a unit is asked for as one."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    """A whole number above zero, where it is one that can be asked for.
+
+    A fraction is rounded up, since a part of a unit is asked for as one.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value <= _MAX_UNITS):
         return None
     return -int(-value // 1)
 

@@ -156,6 +156,6 @@ def moment(value: object) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(written if "T" in written else f"{written}T12:00:00+00:00")
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return found.astimezone(UTC) if found.tzinfo else None

@@ -17,7 +17,11 @@ def _in_utc(instant: datetime) -> datetime:
     if instant.tzinfo is None:
         msg = "an instant needs a UTC offset, as in 2026-03-02T14:00:00Z"
         raise ValueError(msg)
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        msg = "an instant lies between the years 1 and 9999 in UTC"
+        raise ValueError(msg) from None
 
 
 Instant = Annotated[datetime, AfterValidator(_in_utc)]

@@ -37,7 +37,7 @@ class SignoffRefused(StoreError):
 
 
 class SpoolFull(StoreError):
-    """The spool holds as much as it may: PostgreSQL was away for too long."""
+    """The spool holds as much as it may, or the disk takes no more: PostgreSQL was away for too long."""
 
 
 class PublicationBroken(StoreError):

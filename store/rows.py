@@ -6,7 +6,8 @@ from domain.order import Urgency
 from domain.view import CaseView
 from store.database import Connection
 
-_RANK = {Urgency.STAT: 0, Urgency.URGENT: 1, Urgency.ROUTINE: 2}
+RANK = {Urgency.STAT: 0, Urgency.URGENT: 1, Urgency.ROUTINE: 2}
+"""What comes first of two that are due together."""
 
 
 async def lock_case(connection: Connection, practice: str, case_id: str) -> None:
@@ -48,7 +49,7 @@ async def save(connection: Connection, view: CaseView, *, replace: bool = False)
         plain(view.source),
         plain(view.order_number),
         view.urgency.value,
-        _RANK[view.urgency],
+        RANK[view.urgency],
         view.stage.value,
         view.turn.value,
         plain(view.owner) if view.owner else None,

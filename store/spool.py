@@ -60,11 +60,13 @@ class Spool:
         """Keep an entry; it is on disk when this returns.
 
         Raises:
-            SpoolFull: the folder holds as much as it may.
-            OSError: the disk refused; the entry is not kept.
+            SpoolFull: the folder holds as much as it may, or the disk refused; the entry is not kept.
         """
         line = base64.b64encode(self._sealer.seal(entry, self._aad)) + b"\n"
-        await asyncio.to_thread(self._append, line)
+        try:
+            await asyncio.to_thread(self._append, line)
+        except OSError as error:
+            raise SpoolFull(f"The disk keeps no spool ({error.strerror}). Make room, and bring PostgreSQL back.") from None
 
     async def drain(self, sink: Sink) -> Drained:
         """Hand every entry to the sink, oldest segment first, and forget what it took.

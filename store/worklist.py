@@ -5,14 +5,14 @@ import json
 import re
 from datetime import date, datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.base import Frozen, Instant, Turn
 from domain.order import Urgency
 from domain.view import CaseView
 from store.database import Database
 from store.errors import CursorInvalid
-from store.rows import folded, plain
+from store.rows import RANK, folded, plain
 
 MAX_PAGE = 200
 _MAX_WORDS = 8
@@ -48,8 +48,8 @@ class _Cursor(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     due: Instant | None
-    rank: int
-    case: str
+    rank: int = Field(ge=0, le=max(RANK.values()))
+    case: str = Field(max_length=200, pattern=r"^[^\x00]*$")
 
 
 async def worklist(
