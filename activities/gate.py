@@ -27,7 +27,7 @@ BREAKER_OPEN = "breaker_open"
 """The code of a request that was not sent because its channel is out of order: the plan may take another at once."""
 CHANNEL_DOWN = "channel_down"
 """The kind of alert about a channel that is out of order, or that lets a practice not in."""
-_NOT_LET_IN = re.compile(r"token:.*|[a-z_.]+:40[134]|core:Sender.*|MissingSecret")
+_NOT_LET_IN = re.compile(r"token:.*|[a-z_.]+:40[134]|core:(Sender|UserName|Password|Un[Aa]uthorized).*|MissingSecret")
 _POLL_SECONDS = 0.5
 _NEVER = 1_000_000
 """A refusal opens no breaker: the channel answers, and the plan takes another by itself."""

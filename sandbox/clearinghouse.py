@@ -10,7 +10,17 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
 from sandbox.answers import LOST, Refused, note, practice_of, spoil, world_of
-from sandbox.clearinghouse_core import MIME, REST, CoreAnswer, CoreEnvelope, CoreError, read_mime, read_rest, written
+from sandbox.clearinghouse_core import (
+    MIME,
+    REST,
+    CoreAnswer,
+    CoreEnvelope,
+    CoreError,
+    read_mime,
+    read_rest,
+    require_whole,
+    written,
+)
 from sandbox.clearinghouse_work import Job, Outgoing, pick_up, work
 from sandbox.faults import HTML_PAGE
 from sandbox.gate import basic_credentials
@@ -44,6 +54,14 @@ def _practice(request: Request) -> Practice:
         refused = Refused(401, {"message": "HTTP Basic: the practice as user, and any secret."})
         refused.headers["www-authenticate"] = 'Basic realm="northbridge"'
         raise refused
+    return practice
+
+
+def _named(request: Request, envelope: CoreEnvelope) -> Practice:
+    """The practice that a multipart envelope names. Raises CoreError."""
+    practice = practice_of(request)
+    if practice is None:
+        raise CoreError("UnAuthorized", envelope)
     return practice
 
 
@@ -85,11 +103,10 @@ def _fits(envelope: CoreEnvelope, mode: str, *, picks_up: bool) -> None:
 
 @router.post("/core/mime")
 async def mime(request: Request) -> Response:
-    """The same by multipart/form-data; ProcessingMode and PayloadType say what is wanted."""
-    practice = _practice(request)
+    """The same by multipart/form-data; ProcessingMode and PayloadType say what is wanted, UserName by whom."""
     try:
         envelope = read_mime(await request.body(), request.headers.get("content-type", ""))
-        return await _answer(request, practice, envelope)
+        return await _answer(request, _named(request, envelope), envelope)
     except CoreError as wrong:
         return written(CoreAnswer(CORE_ERROR, code=wrong.code, status=wrong.status), wrong.envelope, MIME)
 
@@ -103,6 +120,8 @@ async def _answer(request: Request, practice: Practice, envelope: CoreEnvelope) 
     if envelope.payload_type not in GUIDE_OF:
         raise CoreError("PayloadTypeIllegal", envelope)
     batch = envelope.mode == "Batch"
+    if batch:
+        require_whole(envelope)
     digest = hashlib.sha256(envelope.payload).hexdigest()
     if batch and envelope.payload_id in practice.clearinghouse.batches:
         if practice.clearinghouse.batches[envelope.payload_id] != digest:

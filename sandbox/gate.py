@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox import faults, tokens
 from sandbox.answers import IDS, LOST, OUTCOME, TRUNCATED
+from sandbox.clearinghouse_core import user_of
 from sandbox.clock import parse_instant
 from sandbox.records import Practice, Received
 from sandbox.world import World
@@ -167,6 +168,8 @@ class Gate:
             name = authorization.partition(":")[0]
         elif scheme.lower() == "basic":
             name = _basic_user(value)
+        elif system == "clearinghouses":
+            name = user_of(headers.get("content-type", ""), body)
         else:
             name = _client_id(headers.get("content-type", ""), body)
         return self.world.practice(name) if name else None

@@ -1,6 +1,7 @@
 """X12 messages written by hand, and a practice that sends them to the sandbox's clearinghouse."""
 
 import base64
+import hashlib
 import itertools
 import uuid
 from datetime import UTC, datetime
@@ -129,6 +130,11 @@ def eligibility(suffix: str = "100", *, payer: str = "HARBR") -> str:
     return envelope(rows, "005010X279A1", "HS")
 
 
+def of_a_file(payload: bytes) -> dict[str, str]:
+    """Length and checksum, as CORE wants them with a batch."""
+    return {"PayloadLength": str(len(payload)), "CheckSum": hashlib.sha1(payload, usedforsecurity=False).hexdigest()}
+
+
 class Segments(list[list[str]]):
     """An answer, split by the delimiters that its ISA declares."""
 
@@ -185,7 +191,7 @@ class Clearinghouse:
 
     def submit(self, payload: str | bytes, payload_type: str = REQUEST, payload_id: str = "") -> str:
         raw = payload.encode() if isinstance(payload, str) else payload
-        fields = self.fields(payload_type, "Batch", payload_id)
+        fields = self.fields(payload_type, "Batch", payload_id) | of_a_file(raw)
         answer = self.post("batch/submit", {**fields, "Payload": base64.b64encode(raw).decode()})
         assert (answer.status_code, answer.json()["ErrorCode"]) == (202, "Success"), answer.text
         return fields["PayloadID"]

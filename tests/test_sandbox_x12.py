@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -32,6 +33,7 @@ from tests.sandbox_x12 import (
     eligibility,
     envelope,
     inquiry,
+    of_a_file,
     request,
     review_rows,
 )
@@ -300,12 +302,14 @@ def test_an_envelope_is_checked(house: Clearinghouse, field: str, value: str, co
 
 
 def test_who_is_not_known_is_not_let_in(house: Clearinghouse) -> None:
-    house.http.auth = None
+    house.http.auth = httpx.Auth()
     assert house.send(request()).status_code == 401
 
 
 def test_mime_carries_the_same(house: Clearinghouse) -> None:
-    fields = house.fields("X12_278_Request_005010X217E1_2", "RealTime", "", "2.2.0")
+    house.http.auth = httpx.Auth()
+    login = {"UserName": house.practice, "Password": "any"}
+    fields = house.fields("X12_278_Request_005010X217E1_2", "RealTime", "", "2.2.0") | login
     files = {name: (None, value.encode()) for name, value in fields.items()}
     files["Payload"] = (None, request().encode())
     url = "/clearinghouses/northbridge/core/mime"
@@ -315,8 +319,32 @@ def test_mime_carries_the_same(house: Clearinghouse) -> None:
     parts = answer.content.split(b"\r\n\r\n")
     assert b"Success" in answer.content
     assert Segments(parts[-1].rpartition(b"\r\n--")[0]).actions() == ["A1"]
-    wrong = house.http.post(url, files={"PayloadType": (None, b"x")})
-    assert (wrong.status_code, b"ProcessingModeRequired" in wrong.content) == (400, True)
+    for changes, code in (
+        ({"ProcessingMode": b""}, b"ProcessingModeRequired"),
+        ({"Password": b""}, b"PasswordRequired"),
+    ):
+        wrong = house.http.post(url, files=files | {name: (None, value) for name, value in changes.items()})
+        assert (wrong.status_code, code in wrong.content) == (400, True)
+    # HTTP Basic is no part of this shape: the envelope names who asks.
+    del files["UserName"]
+    wrong = house.http.post(url, files=files, auth=(house.practice, "any"))
+    assert b"UserNameRequired" in wrong.content
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"CheckSum": ""}, "CheckSumRequired"),
+        ({"CheckSum": "0" * 40}, "ChecksumMismatched"),
+        ({"PayloadLength": ""}, "PayloadLengthRequired"),
+        ({"PayloadLength": "7"}, "PayloadLengthIllegal"),
+    ],
+)
+def test_a_file_comes_with_its_length_and_checksum(house: Clearinghouse, changes: dict[str, str], code: str) -> None:
+    raw = request(payer="BLSTM").encode()
+    fields = house.fields("X12_278_Request_005010X217E1_2", "Batch", "") | of_a_file(raw)
+    answer = house.post("batch/submit", {**fields, "Payload": base64.b64encode(raw).decode(), **changes})
+    assert (answer.status_code, answer.json()["ErrorCode"]) == (400, code)
 
 
 # --- payers -------------------------------------------------------------------------------------------------------
@@ -413,12 +441,12 @@ def test_documents_that_are_asked_for_bring_the_decision(house: Clearinghouse) -
 def test_an_update_and_a_cancel_find_the_request_by_its_number(house: Clearinghouse) -> None:
     member = "MBR6100"
     number = house.ask(request(member=member, trace="FIRST")).one("HCR")[2]
-    change = {"event": "UM*HS*S*73*11:B", "extra": (f"REF*BB*{number}",), "trace": "FIRST"}
+    change: dict[str, Any] = {"event": "UM*HS*S*73*11:B", "extra": (f"REF*BB*{number}",), "trace": "FIRST"}
     updated = house.ask(request(member=member, lines=(("95886", 6),), **change))
     assert (updated.actions(), updated.one("SV1")[4]) == (["A1"], "6")
     again = house.ask(request(member=member, lines=(("95886", 6),), **change))
     assert again.one("HCR") == updated.one("HCR")
-    cancel = {"event": "UM*HS*3*73*11:B", "extra": (f"REF*BB*{number}",), "trace": "FIRST.cancel"}
+    cancel: dict[str, Any] = {"event": "UM*HS*3*73*11:B", "extra": (f"REF*BB*{number}",), "trace": "FIRST.cancel"}
     cancelled = house.ask(request(member=member, **cancel))
     assert cancelled.actions() == ["C"]
     assert cancelled.all("TRN", "2")[0][2] == "FIRST.cancel"
@@ -486,8 +514,9 @@ def test_a_batch_that_is_sent_again_happens_once(house: Clearinghouse) -> None:
     for _ in range(2):
         house.submit(payload, payload_id=number)
     assert len(house.control("GET", "requests")["items"]) == 1
-    fields = house.fields("X12_278_Request_005010X217E1_2", "Batch", number)
-    other = house.post("batch/submit", {**fields, "Payload": ""})
+    raw = request(payer="BLSTM").encode()
+    fields = house.fields("X12_278_Request_005010X217E1_2", "Batch", number) | of_a_file(raw)
+    other = house.post("batch/submit", {**fields, "Payload": base64.b64encode(raw).decode()})
     assert other.json()["ErrorCode"] == "PayloadIDIllegal"
 
 
@@ -512,7 +541,7 @@ def test_what_the_payer_says_later_waits_in_the_mailbox(house: Clearinghouse) ->
 def test_an_update_under_another_trace_takes_the_place_of_what_was_to_come(house: Clearinghouse) -> None:
     asked = house.ask(request("200", member="MBR2200", trace="T-1"))
     number = asked.one("REF", "NT")[2]
-    change = {"event": "UM*HS*S*73*11:B", "extra": (f"REF*NT*{number}",), "trace": "T-2"}
+    change: dict[str, Any] = {"event": "UM*HS*S*73*11:B", "extra": (f"REF*NT*{number}",), "trace": "T-2"}
     assert house.ask(request("200", member="MBR2200", lines=(("95886", 2),), **change)).actions() == ["A4"]
     assert house.ask(request("200", member="MBR2200", trace="T-1", date="20260501")).one("HCR")[3] == "0Q"
     house.now += timedelta(days=4)

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import json
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -108,7 +110,8 @@ async def test_nothing_there_is_an_empty_answer(carrier: Carrier, version: Conne
 @pytest.mark.parametrize("version", BOTH)
 async def test_who_is_not_known_is_refused(carrier: Carrier, version: Connectivity) -> None:
     client = carrier.client(version, secret=lambda: "")
-    with pytest.raises(Refused, match="core:401"):
+    said = "core:401" if version is Connectivity.REST else "core:PasswordRequired"
+    with pytest.raises(Refused, match=said):
         await client.real_time(message("100", carrier.practice), writes=True)
 
 
@@ -136,7 +139,7 @@ async def test_a_message_at_the_wrong_address_or_of_the_wrong_version_is_refused
     with pytest.raises(Refused, match="core:ProcessingModeIllegal"):
         await rest.submit_batch(message("100", carrier.practice, "HARBR"))
     crossed = carrier.client(Connectivity.MIME, base_url=f"{carrier.url}/rest/realtime")
-    with pytest.raises(Refused, match="core:Sender"):
+    with pytest.raises(Refused, match="core:401"):
         await crossed.real_time(message("100", carrier.practice), writes=True)
 
 
@@ -196,10 +199,38 @@ async def test_what_is_sent_is_the_envelope_of_the_rule() -> None:
     )
 
 
+async def test_a_file_goes_with_its_length_and_checksum_and_by_mime_who_sends_it_is_in_the_envelope() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(asked: httpx.Request) -> httpx.Response:
+        seen.append(asked)
+        return httpx.Response(200, json={"ErrorCode": "Success", "Payload": ""})
+
+    for version in BOTH:
+        await over(answer, version=version).submit_batch(SENT)
+    by_rest, by_mime = seen
+    digest = "52ed4c0e368a0a00727dc535486a79efe92ff917"
+    assert {name: json.loads(by_rest.content)[name] for name in ("PayloadLength", "CheckSum")} == {
+        "PayloadLength": "3",
+        "CheckSum": digest,
+    }
+    assert "authorization" not in by_mime.headers
+    parts = dict(re.findall(rb'name="(\w+)"\r\n(?:Content-Type: [^\r]*\r\n)?\r\n([^\r]*)\r\n', by_mime.content))
+    assert (parts[b"UserName"], parts[b"Password"]) == (b"lakeside", b"s")
+    assert (parts[b"PayloadLength"], parts[b"CheckSum"], parts[b"Payload"]) == (b"3", digest.encode(), b"ISA")
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "code"),
     [
         (httpx.Response(200, json={"ErrorCode": "Receiver"}), Unreachable, "core:Receiver"),
+        (httpx.Response(200, json={"ErrorCode": "ChecksumMismatched"}), Unreachable, "core:ChecksumMismatched"),
+        (httpx.Response(200, content=b" "), OutcomeUnknown, "core:no_envelope"),
+        (
+            httpx.Response(200, json={"ErrorCode": "Success", "Payload": "SVNB", "CheckSum": "00"}),
+            OutcomeUnknown,
+            "core:checksum",
+        ),
         (httpx.Response(400, json={"ErrorCode": "PayloadIDRequired"}), Refused, "core:PayloadIDRequired"),
         (httpx.Response(200, json={"ErrorCode": "Mary Smith 1970"}), Refused, "core:unknown_code"),
         (httpx.Response(400, json={"ErrorCode": "Success"}), Refused, "core:400"),
@@ -215,6 +246,12 @@ async def test_every_refusal_has_its_type_and_no_words_of_the_other_side(
     with pytest.raises(error) as wrong:
         await over(lambda _: answer).real_time(SENT, writes=True)
     assert wrong.value.code == code
+
+
+async def test_what_is_no_envelope_does_not_say_that_a_mailbox_is_empty() -> None:
+    for page in (httpx.Response(200, text="<html>Soon back.</html>"), httpx.Response(200)):
+        with pytest.raises(Unreachable, match="core:no_envelope"):
+            await over(lambda _, page=page: page).pick_up(SENT.payload_id, AT)
 
 
 @pytest.mark.parametrize("payload", ["not base64!", 7, ["a"]])
@@ -239,7 +276,7 @@ async def test_binary_payloads_pass_a_multipart_answer_unchanged() -> None:
 def test_any_answer_is_opened_handed_on_or_a_typed_error(body: bytes, kind: str) -> None:
     whole = b"--m\r\nContent-Disposition: form-data; name=Payload\r\n\r\n" + body
     try:
-        found = _opened(httpx.Response(200, content=whole, headers={"content-type": kind}))
+        found = _opened(httpx.Response(200, content=whole, headers={"content-type": kind}), writes=True)
     except ConnectorError:
         return
     assert found.status == 200

@@ -1,13 +1,14 @@
 """The CAQH CORE client of one practice at one clearinghouse: real time and batch, by REST (vC4.0.0) or MIME (vC2.2.0).
 
 It says what may have happened, and leaves what a payload means to its readers. HTTP 200 and `Success` are transport.
-Sources: CAQH CORE Connectivity Rule vC4.0.0 (REST) and vC2.2.0 (MIME, envelope metadata); CORE response times: an
-answer within 60 seconds, and no second try before 90.
+Sources: CAQH CORE Connectivity Rule vC4.0.0 (REST) and vC2.2.0 (MIME, envelope metadata), as clients and services of others
+use them; CORE response times: an answer within 60 seconds, and no second try before 90.
 """
 
 import asyncio
 import base64
 import binascii
+import hashlib
 import re
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ LONGEST_ANSWER = timedelta(seconds=60)
 RESEND_AFTER = timedelta(seconds=90)
 _CONNECT_SECONDS = 5.0
 _RETURNED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_NOT_PROCESSED = frozenset({"receiver", "checksummismatched"})
+"""ErrorCode, in lower case, by which a message was not processed for no fault of its own: theirs, or the way's."""
 _FIELD = re.compile(rb'(?i)^content-disposition:[^\r\n]*\bname="?([A-Za-z]{1,40})"?', re.MULTILINE)
 _BOUNDARY = re.compile(r'(?i)\bboundary="?([^";,\s]{1,70})"?')
 _MOST_PARTS = 30
@@ -61,9 +64,10 @@ class Message(Frozen):
 
 
 class CoreClient:
-    """One practice at one clearinghouse; `user` and `secret` are for HTTP Basic. `http` may be shared.
+    """One practice at one clearinghouse. `http` may be shared.
 
-    `answer_timeout` is how long an answer may take, in all; never longer than CORE's 60 seconds.
+    `user` and `secret` go as HTTP Basic by REST, and in the envelope (UserName, Password) by MIME. `answer_timeout` is how
+    long an answer may take, in all; never longer than CORE's 60 seconds.
     """
 
     def __init__(
@@ -98,16 +102,16 @@ class CoreClient:
         return await self._exchange("realtime", "RealTime", message, within, writes=writes)
 
     async def submit_batch(self, message: Message, within: timedelta | None = None) -> RawAnswer:
-        """Hand a message over, to be answered later. The answer's body is empty, or what is already there of it.
+        """Hand a message over with its length and checksum, to be answered later.
 
-        Raises as `real_time` does of what writes.
+        The answer's body is empty, or what is already there of it. Raises as `real_time` does of what writes.
         """
         return await self._exchange("batch/submit", "Batch", message, within, writes=True)
 
     async def pick_up(self, payload_id: str, at: datetime, within: timedelta | None = None) -> RawAnswer:
         """Return what has come for the batch that was submitted by that id; an empty body while there is nothing.
 
-        Raises as `real_time` does of what only reads.
+        Raises as `real_time` does of what only reads. What is no envelope says nothing of a mailbox: `Unreachable`.
         """
         asked = Message(payload_type=PayloadType.PICKUP, payload_id=payload_id, payload=b"", at=at)
         return await self._exchange("batch/pickup", "Batch", asked, within, writes=False)
@@ -124,18 +128,22 @@ class CoreClient:
             **self._parties,
             "CORERuleVersion": self._connectivity.value,
         }
+        if mode == "Batch" and message.payload:
+            fields |= {"PayloadLength": str(len(message.payload)), "CheckSum": _checksum(message.payload)}
         request: dict[str, Any]
         if self._connectivity is Connectivity.REST:
             url = f"{self._base_url}/{path}"
-            request = {"json": {**fields, "Payload": base64.b64encode(message.payload).decode()}}
+            payload = base64.b64encode(message.payload).decode()
+            request = {"json": {**fields, "Payload": payload}, "auth": httpx.BasicAuth(self._user, self._secret())}
         else:
             url = self._base_url
-            parts: list[tuple[str, tuple[None, str | bytes, str]]] = [
-                (name, (None, value, "text/plain")) for name, value in fields.items()
+            fields |= {"UserName": self._user, "Password": self._secret()}
+            parts: list[tuple[str, tuple[None, str | bytes] | tuple[None, bytes, str]]] = [
+                (name, (None, value)) for name, value in fields.items()
             ]
             request = {"files": [*parts, ("Payload", (None, message.payload, "application/octet-stream"))]}
         answer = await self._send(url, limit, request, writes=writes)
-        return _opened(answer)
+        return _opened(answer, writes=writes, mailbox=message.payload_type is PayloadType.PICKUP)
 
     async def _send(self, url: str, limit: float, request: dict[str, Any], *, writes: bool) -> httpx.Response:
         began = time.monotonic()
@@ -146,7 +154,6 @@ class CoreClient:
                     "POST",
                     url,
                     writes=writes,
-                    auth=httpx.BasicAuth(self._user, self._secret()),
                     timeout=httpx.Timeout(limit, connect=min(limit, _CONNECT_SECONDS)),
                     **request,
                 )
@@ -174,19 +181,24 @@ def _too_soon(code: str, began: float) -> Busy:
     return Busy(code, timedelta(seconds=max(left, 0.0)))
 
 
-def _opened(answer: httpx.Response) -> RawAnswer:
-    """Take the payload out of an answer's envelope; what is no envelope is returned as it came, to be read by a person."""
+def _opened(answer: httpx.Response, *, writes: bool, mailbox: bool = False) -> RawAnswer:
+    """Take the payload out of an answer's envelope; what is no envelope is returned as it came, to be read by a person.
+
+    Without an envelope an empty answer is no word of the clearinghouse's, and nothing says what is in a `mailbox`.
+    """
     media_type = answer.headers.get("content-type", "application/octet-stream")
     raw = RawAnswer(status=answer.status_code, body=answer.content, media_type=media_type[:100])
     fields = _parts(answer.content, media_type) if "multipart" in media_type.lower() else _json(answer)
+    lost = OutcomeUnknown if writes else Unreachable
     if fields is None:
         if not answer.is_success:
             raise Refused(f"core:{answer.status_code}")
+        if mailbox or not answer.content.strip():
+            raise lost("core:no_envelope")
         return raw
     said = str(fields.get("ErrorCode") or "Success").strip()
-    if said.lower() == "receiver":
-        # What was not answered for reasons of theirs: by the rule it was not processed.
-        raise Unreachable("core:Receiver")
+    if said.lower() in _NOT_PROCESSED:
+        raise Unreachable(f"core:{said}")
     if said.lower() != "success":
         raise Refused(f"core:{said}" if re.fullmatch(r"[A-Za-z]{1,40}", said) else "core:unknown_code")
     if not answer.is_success:
@@ -194,6 +206,9 @@ def _opened(answer: httpx.Response) -> RawAnswer:
     payload = _payload(fields.get("Payload"))
     if payload is None:
         return raw
+    declared = str(fields.get("CheckSum") or "").strip().lower()
+    if payload and declared and declared != _checksum(payload):
+        raise lost("core:checksum")
     named = str(fields.get("PayloadID") or "")
     return RawAnswer(
         status=answer.status_code,
@@ -201,6 +216,11 @@ def _opened(answer: httpx.Response) -> RawAnswer:
         media_type=EDI if payload else None,
         http_id=named if re.fullmatch(r"[0-9A-Za-z-]{8,64}", named) else None,
     )
+
+
+def _checksum(payload: bytes) -> str:
+    """The payload's SHA-1 in hexadecimal, as the rule has it: against damage, not against anybody."""
+    return hashlib.sha1(payload, usedforsecurity=False).hexdigest()
 
 
 def _json(answer: httpx.Response) -> dict[str, Any] | None:
