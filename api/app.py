@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
 
 from api import (
     alerts,
@@ -22,6 +23,7 @@ from api.answers import CHANGES
 from api.guards import Bounds, Observed
 from api.problems import ProblemDetails, install
 from api.services import Services
+from domain.order import Order
 
 DESCRIPTION = """\
 Vigil keeps watch over every referral and prior authorization of a practice, from the order until the last visit.
@@ -91,8 +93,8 @@ def _described(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, tags=TAGS, routes=app.routes
         )
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-        for name, body in {**orders.SCHEMAS, "ProblemDetails": ProblemDetails.model_json_schema()}.items():
-            schemas.setdefault(name, {key: value for key, value in body.items() if key != "$defs"})
+        for name, body in _SCHEMAS["$defs"].items():
+            schemas.setdefault(name, body)
         for path, operations in schema["paths"].items():
             if "post" in operations and path.startswith("/v1/") and "/webhooks/" not in path:
                 operations["post"].setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
@@ -101,6 +103,9 @@ def _described(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
+_, _SCHEMAS = models_json_schema(
+    [(Order, "validation"), (ProblemDetails, "serialization")], ref_template="#/components/schemas/{model}"
+)
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
-from pydantic.json_schema import models_json_schema
 
 from api.answers import PROBLEMS, CaseAnswer, case_path, shown
 from api.auth import Caller, Intake
@@ -49,10 +48,6 @@ EXAMPLE: dict[str, Any] = {
     "lines": [{"number": 1, "code": "72131", "category": "ct", "service_from": "2027-01-25", "place_of_service": "22"}],
 }
 """A synthetic order."""
-
-_, _SCHEMA = models_json_schema([(Order, "validation")], ref_template="#/components/schemas/{model}")
-SCHEMAS: dict[str, Any] = _SCHEMA.get("$defs", {})
-"""The order's schemas, for the OpenAPI document."""
 
 _BODY = {
     "required": True,
