@@ -73,14 +73,15 @@ class Doors:
         from tests.house import Live
 
         await Live(self.desk, self.desk.client.get_workflow_handle(path.rpartition("/")[2])).quiet()
-        return (await self.get(path)).json()
+        row: dict[str, Any] = (await self.get(path)).json()
+        return row
 
     async def kinds(self, path: str) -> list[str]:
         return [fact["kind"] for fact in (await self.get(f"{path}/facts")).json()["items"]]
 
     async def task(self, path: str, kind: str) -> str:
         case = (await self.get(path)).json()
-        return next(task["task"] for task in case["tasks"] if task["kind"] == kind)
+        return next(str(task["task"]) for task in case["tasks"] if task["kind"] == kind)
 
     async def notify(
         self, payer: str, body: bytes, *, secret: str = SECRET, at: float | None = None, **headers: str

@@ -159,7 +159,7 @@ class Desk(Office):
         fact = received(ordered, ordered.ordered_at).model_copy(update={"time_zone": self.practice.time_zone})
         case_id = self.house.keyring.case_id(ordered.practice, ordered.source, ordered.number)
         with self.house.env.with_time_skipping_disabled():
-            start = WithStartWorkflowOperation(
+            start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
                 WORKFLOW,
                 Opening(case_id=case_id, facts=(fact,)),
                 id=case_id,
@@ -204,10 +204,12 @@ class Live:
         return [fact.kind for fact in await self.facts()]
 
     async def standing(self) -> Standing:
-        return await self.handle.query("standing", result_type=Standing)
+        standing: Standing = await self.handle.query("standing", result_type=Standing)
+        return standing
 
     async def report(self, *facts: Fact) -> Standing:
-        return await self.handle.execute_update(REPORT, Report(facts=facts), result_type=Standing)
+        standing: Standing = await self.handle.execute_update(REPORT, Report(facts=facts), result_type=Standing)
+        return standing
 
     async def notice(self, *facts: Fact) -> None:
         await self.handle.signal(NOTICE, Report(facts=facts))
@@ -218,17 +220,19 @@ class Live:
 
     async def forward(self, *, to: datetime | None = None, **span: float) -> Case:
         """Let time pass for the case, and for the outside as far as it is asked; then wait until nothing is in flight."""
-        delta = to - await self.now() if to else timedelta(**span)
-        await self.desk.house.env.fast_forward(self.handle, delta)
-        return await self.quiet()
+        return await self._pass(to - await self.now() if to else timedelta(**span))
 
     async def until(self, what: str, *, limit: int = 60, **step: float) -> Case:
         """Step through time until a fact of a kind is there."""
         for _ in range(limit):
             if what in await self.kinds():
                 return await self.case()
-            await self.forward(**(step or {"hours": 6}))
+            await self._pass(timedelta(**(step or {"hours": 6})))
         raise AssertionError(f"no {what} in {limit} steps: {await self.kinds()}")
+
+    async def _pass(self, span: timedelta) -> Case:
+        await self.desk.house.env.fast_forward(self.handle, span)
+        return await self.quiet()
 
     async def quiet(self, seconds: float = 60) -> Case:
         """Wait, in the world's time, until the case has nothing in flight and all is published."""

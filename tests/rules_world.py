@@ -51,7 +51,7 @@ def rules(made: Order, base: str = "{sandbox}") -> PolicySlice:
 def ask(made: Order, hook: str = "order-sign", practice: str = "lakeside", **more: Any) -> AskRequirement:
     made = made.model_copy(update={"practice": practice})
     head: dict[str, Any] = {"key": f"ask_requirement/1/{hook}/abc/1", "practice": practice, "case_id": CASE, "now": NOW}
-    return AskRequirement(**head, hook=hook, order=made, rank=1, policy=rules(made), **more)  # type: ignore[arg-type]
+    return AskRequirement(**head, hook=hook, order=made, rank=1, policy=rules(made), **more)
 
 
 def fetch(made: Order, practice: str = "lakeside", **more: Any) -> FetchQuestionnaire:
