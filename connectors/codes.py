@@ -75,3 +75,36 @@ REPORT_TYPES = MappingProxyType({"order": "B3", "office_note": "09", "imaging_re
 """X12 755 (PWK01): physician order, progress report, diagnostic report."""
 REPORT_TYPE = "PY"
 """X12 755: a physician's report."""
+
+REASONS = MappingProxyType(
+    {
+        "09": "out of network",
+        "9": "out of network",
+        "0B": "an external reviewer decides",
+        "0C": "access is restricted",
+        "0D": "needs the primary care physician's authorization",
+        "0F": "not medically necessary",
+        "0G": "another level of care",
+        "0H": "needs no certification",
+        "0J": "an external reviewer is responsible",
+        "0L": "over the plan's maximum",
+        "0M": "not covered",
+        "0N": "was not approved before",
+        "0P": "what was asked for did not come",
+        "0Q": "a duplicate of another request",
+        "0R": "does not go with the diagnosis",
+        "0T": "experimental",
+        "0U": "wants to see more about the patient",
+        "0V": "goes to medical review",
+        "0W": "the review is under way",
+        "12": "the patient is bound to another provider",
+        "13": "authorized for another provider",
+        "14": "against the plan's guidelines",
+        "15": "outside of the plan's area",
+        "16": "the wrong kind of facility",
+        "17": "not in time",
+        "19": "cosmetic",
+        "44": "failed conservative treatment is not documented",
+    }
+)
+"""X12 886 (HCR03), those that are met often."""

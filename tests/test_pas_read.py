@@ -295,7 +295,7 @@ def test_notes_go_to_the_lines_that_name_them_and_general_ones_to_all() -> None:
     decision = read(
         answer(noted, item(3, "A1"), processNote=[{"number": 1, "text": "To all."}, {"number": 2, "text": "To one."}])
     )
-    said = {line.line: [r.text for r in line.reasons if r.text] for line in decision.lines}
+    said = {line.line: [r.text for r in line.reasons if not r.code] for line in decision.lines}
     assert said == {1: ["To one.", "To all."], 3: ["To all."]}
 
 

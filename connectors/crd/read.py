@@ -13,8 +13,8 @@ from pydantic import Field
 
 from connectors.crd.write import Asked
 from connectors.lenient import Json, NotJson, day, objects, parse, raw, text, token
+from connectors.pas.action import reasons_of
 from connectors.pas.fhir import codings, parts, reference
-from connectors.pas.lines import reasons_of
 from domain.base import Frozen
 from domain.decision import Reason
 from domain.facts import LineInformation

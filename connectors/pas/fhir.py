@@ -1,11 +1,15 @@
 """FHIR resources from outside, looked at leniently: what has not the expected type counts as absent."""
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
 from connectors.lenient import Json, day, objects, raw, token
 from connectors.pas.words import PAS
+
+_EXTENSION = re.compile(r"https?://hl7\.org/fhir/us/davinci-pas/(?:[\w.-]{1,20}/)?StructureDefinition/extension-")
+"""Canonicals of the guide's extensions up to their name, as its editions and their readers write them."""
 
 
 def period(value: Any) -> tuple[date | None, date | None]:
@@ -22,16 +26,20 @@ def codings(concept: Any) -> list[Json]:
 
 
 def extensions(element: Any, name: str) -> list[Json]:
-    """Return the PAS extensions `extension-<name>` of an element, whatever version is pinned to their canonical."""
-    if not isinstance(element, dict):
-        return []
-    url = f"{PAS}extension-{name}"
-    return [e for e in objects(element.get("extension")) if raw(e.get("url")).partition("|")[0] == url]
+    """Return the PAS extensions `extension-<name>` of an element."""
+    return [e for e in objects(element.get("extension")) if is_extension(e, name)] if isinstance(element, dict) else []
+
+
+def is_extension(extension: Json, name: str) -> bool:
+    """Whether it is the PAS extension `extension-<name>`, of whatever edition of the guide: its canonical may say which."""
+    url = raw(extension.get("url")).partition("|")[0]
+    return url == f"{PAS}extension-{name}" or (url.endswith(name) and bool(_EXTENSION.fullmatch(url[: -len(name)])))
 
 
 def parts(extension: Json, name: str) -> list[Json]:
-    """Return the parts of a complex extension by their plain name."""
-    return [part for part in objects(extension.get("extension")) if part.get("url") == name]
+    """Return the parts of a complex extension by their plain name, which some write like an extension of its own."""
+    found = objects(extension.get("extension"))
+    return [part for part in found if part.get("url") == name or is_extension(part, name)]
 
 
 def reference(value: Any) -> str | None:

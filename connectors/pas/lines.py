@@ -1,21 +1,21 @@
 """What an answer says about each line: its action, numbers, dates, units and reasons.
 
-Source: PAS 2.2.1 and 2.0.1, `profile-claimresponse`; X12 306 and 886. Only an action that the payer names in X12's own
-code system can approve anything; what contradicts itself, or carries a modifier that is not known, is `unknown`.
+Source: PAS 2.2.1 and 2.0.1, `profile-claimresponse`; X12 306 and 886. A line without an action of its own has the whole's,
+unless it was not taken up; what contradicts itself, carries a modifier that is not known, or is not said at all, is
+`unknown`.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.codes import AUTHORIZES, OUTCOMES
-from connectors.lenient import Json, day, objects, raw, text, token, whole
+from connectors.codes import AUTHORIZES
+from connectors.lenient import Json, day, objects, text, token, whole
 from connectors.ours import Ours
+from connectors.pas.action import MAX_REASONS, action_of_item, action_of_whole, both, reasons_of
 from connectors.pas.fhir import codings, extensions, parts, period
-from connectors.pas.words import ACTION_SYSTEMS
 from connectors.review import Action
 from domain.decision import LineDecision, Number, NumberType, Outcome, Reason
 
-MAX_REASONS = 8
 _TEXT = 500
 _LAST_SEQUENCE = 9999
 _RESPONSE = (
@@ -40,6 +40,10 @@ class Lines:
     found: dict[int, LineDecision] = field(default_factory=dict)
     extra: list[LineDecision] = field(default_factory=list)
     event: Action | None = None
+    decides: bool = False
+    """Whether anything in it is a decision, be it one that is not known."""
+    silent: set[int] = field(default_factory=set)
+    """Lines that it names without saying what was decided."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -51,29 +55,40 @@ class Lines:
 def read_lines(response: Json, ours: Ours | None) -> Lines:
     """Read the decisions of a ClaimResponse. Without `ours` the lines are numbered as the answer numbers them."""
     lines = Lines()
-    lines.event = read_action(response, lines.notes)
+    lines.event = action_of_whole(response, lines.notes)
+    lines.decides = lines.event is not None or bool(objects(response.get("addItem")))
+    refused = _refused(response)
     actions: dict[int, Action] = {}
     elements: dict[int, Json] = {}
     doubtful = has_unknown(response) or not _is_list_of_objects(response.get("item", []))
     for item in objects(response.get("item")):
-        sequence = whole(item.get("itemSequence"), 1, _LAST_SEQUENCE)
-        own = read_action(item, lines.notes)
+        sequence = _sequence(item.get("itemSequence"))
+        own = action_of_item(item, lines.notes)
         if own is None and _is_strange(item):
             own = _undecided(lines)
+        lines.decides = lines.decides or own is not None
         if sequence is None or (ours is not None and sequence not in ours.lines):
             doubtful = doubtful or (own is not None and own != lines.event)
         if sequence is None:
             lines.notes.append("An item without a sequence number was left out.")
             continue
-        action = own or lines.event
+        if sequence in refused:
+            lines.notes.append(f"The payer did not take line {sequence} up.")
+        action = own or (Action(Outcome.UNKNOWN, reasons=refused[sequence]) if sequence in refused else lines.event)
         if action is None:
             lines.notes.append(f"The answer names line {sequence} without saying what was decided.")
-        elif sequence in actions and actions[sequence].code != action.code:
+            lines.silent.add(sequence)
+            action = Action(Outcome.UNKNOWN)
+        if sequence in actions and actions[sequence].code != action.code:
             lines.notes.append(f"The answer decides line {sequence} twice, and differently.")
-            actions[sequence] = Action(Outcome.UNKNOWN, _both(actions[sequence].code, action.code))
+            actions[sequence] = Action(Outcome.UNKNOWN, both(actions[sequence].code, action.code))
         else:
             actions[sequence], elements[sequence] = action, item
     if lines.event is not None:
+        if any(action.code != lines.event.code for action in actions.values()):
+            lines.notes.append(
+                f"The whole is decided as {lines.event.code}, and lines otherwise: compare with the answer."
+            )
         of_all = _undecided(lines) if doubtful and lines.event.permits else lines.event
         unnamed = sorted(set(ours.lines) - set(elements)) if ours is not None else [] if actions else [0]
         for number in unnamed:
@@ -90,7 +105,24 @@ def read_lines(response: Json, ours: Ours | None) -> Lines:
         else:
             lines.found[sequence] = decided
     _add_items(lines, response, ours)
+    lines.decides = lines.decides and bool(lines.all)
     return lines
+
+
+def _refused(response: Json) -> dict[int, tuple[Reason, ...]]:
+    """Why single lines were not taken up, by their number: nothing was decided about them, whatever the whole says."""
+    found: dict[int, tuple[Reason, ...]] = {}
+    for error in objects(response.get("error")):
+        sequence = _sequence(error.get("itemSequence"))
+        if sequence is not None:
+            found[sequence] = (*found.get(sequence, ()), *reasons_of(error.get("code")))[:MAX_REASONS]
+    return found
+
+
+def _sequence(value: Any) -> int | None:
+    """The number of a line. Some write it as a text."""
+    plain = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 5 else value  # noqa: PLR2004 - `_LAST_SEQUENCE` has four digits
+    return whole(plain, 1, _LAST_SEQUENCE)
 
 
 def _undecided(lines: Lines) -> Action:
@@ -120,63 +152,6 @@ def _is_strange(item: Json) -> bool:
     return any(_unknown(one, _OF_ADJUDICATION) or "extension" in one for one in objects(given))
 
 
-def read_action(element: Json, notes: list[str]) -> Action | None:
-    """Return the review action in an element's adjudications, or None where there is none."""
-    found: list[Action] = []
-    for adjudication in objects(element.get("adjudication")):
-        for extension in extensions(adjudication, "reviewAction"):
-            action = _action(extension)
-            if adjudication.get("modifierExtension") or element.get("modifierExtension"):
-                notes.append("A decision carries a modifier that Vigil does not know.")
-                action = Action(Outcome.UNKNOWN, action.code, reasons=action.reasons)
-            found.append(action)
-    if not found:
-        return None
-    first = found[0]
-    if any(action.code != first.code or action.outcome is not first.outcome for action in found[1:]):
-        notes.append("The answer gives one line several decisions that differ.")
-        code: str | None = None
-        for action in found:
-            code = _both(code, action.code)
-        return Action(Outcome.UNKNOWN, code, reasons=tuple(r for action in found for r in action.reasons)[:MAX_REASONS])
-    return Action(
-        first.outcome,
-        first.code,
-        tuple(dict.fromkeys(number for action in found for number in action.numbers)),
-        tuple(dict.fromkeys(reason for action in found for reason in action.reasons))[:MAX_REASONS],
-    )
-
-
-def _action(extension: Json) -> Action:
-    concepts = [e.get("valueCodeableConcept") for e in extensions(extension, "reviewActionCode")]
-    given = [coding for concept in concepts for coding in codings(concept)]
-    codes = {raw(coding.get("code")) for coding in given if raw(coding.get("system")) in ACTION_SYSTEMS}
-    numbers = [token(part.get("valueString")) for part in parts(extension, "number")]
-    reasons = [r for part in parts(extension, "reasonCode") for r in reasons_of(part.get("valueCodeableConcept"))]
-    if len(codes) == 1:
-        code = codes.pop()
-        outcome = OUTCOMES.get(code, Outcome.UNKNOWN)
-    else:
-        code = "/".join(sorted({raw(coding.get("code")) for coding in given}))
-        outcome = Outcome.UNKNOWN
-    return Action(outcome, text(code, 30), tuple(n for n in numbers if n), tuple(reasons[:MAX_REASONS]))
-
-
-def _both(first: str | None, second: str | None) -> str | None:
-    return text("/".join(dict.fromkeys(code for code in (first, second) if code)), 30)
-
-
-def reasons_of(concept: Any) -> list[Reason]:
-    """Return the codings of a CodeableConcept as reasons, or its text where it has none."""
-    found = [
-        Reason(code=code, system=text(c.get("system"), 200), text=text(c.get("display"), _TEXT))
-        for c in codings(concept)
-        if (code := text(c.get("code"), 30)) is not None
-    ]
-    said = text(concept.get("text"), _TEXT) if isinstance(concept, dict) else None
-    return found or ([Reason(text=said)] if said else [])
-
-
 def _line(
     number: int, action: Action, element: Json, response: Json, ours: Ours | None, notes: list[str]
 ) -> LineDecision:
@@ -192,8 +167,10 @@ def _line(
         Number(type=NumberType.ADMINISTRATIVE, value=value)
         for value in strings(element, "administrationReferenceNumber")
     ]
-    start, end = _validity(element, response) if authorized or action.outcome is Outcome.NOT_REQUIRED else (None, None)
-    units, procedure = _detail(element) if authorized else (None, None)
+    start, end = (
+        _validity(element, response, notes) if authorized or action.outcome is Outcome.NOT_REQUIRED else (None, None)
+    )
+    units, procedure = _detail(element, notes) if authorized else (None, None)
     if ours is not None and procedure == ours.lines.get(number):
         procedure = None
     return LineDecision(
@@ -223,7 +200,7 @@ def _values(numbers: list[Number]) -> list[str]:
     return list(dict.fromkeys(number.value for number in numbers))
 
 
-def _validity(element: Json, response: Json) -> tuple[Any, Any]:
+def _validity(element: Json, response: Json, notes: list[str]) -> tuple[Any, Any]:
     candidates = [
         *(e.get("valuePeriod") for e in extensions(element, "itemPreAuthPeriod")),
         response.get("preAuthPeriod"),
@@ -233,24 +210,31 @@ def _validity(element: Json, response: Json) -> tuple[Any, Any]:
         found = period(candidate)
         if any(found):
             return found
+        if candidate is not None:
+            notes.append("A validity of the answer cannot be read, or ends before it begins.")
     for e in extensions(element, "itemAuthorizedDate"):
         if (on := day(e.get("valueDate"))) is not None:
             return on, on
     return None, None
 
 
-def _detail(element: Json) -> tuple[int | None, str | None]:
+def _detail(element: Json, notes: list[str]) -> tuple[int | None, str | None]:
     units, procedure = None, None
     for detail in extensions(element, "itemAuthorizedDetail"):
         for part in parts(detail, "quantity"):
-            units = units or _units(part.get("valueQuantity"))
+            units = units if units is not None else _units(part.get("valueQuantity"), notes)
         for part in parts(detail, "productOrServiceCode"):
             procedure = procedure or _code(part.get("valueCodeableConcept"))
     return units, procedure
 
 
-def _units(quantity: Any) -> int | None:
-    return whole(quantity.get("value"), 0, 99999) if isinstance(quantity, dict) else None
+def _units(quantity: Any, notes: list[str]) -> int | None:
+    if not isinstance(quantity, dict):
+        return None
+    units = whole(quantity.get("value"), 0, 99999)
+    if units is None:
+        notes.append("A quantity of the answer is no plain number of units; read it as it came.")
+    return units
 
 
 def _code(concept: Any) -> str | None:
@@ -258,7 +242,7 @@ def _code(concept: Any) -> str | None:
 
 
 class _Remarks:
-    """The payer's process notes: those that items refer to by number, and those that speak of all."""
+    """What the payer remarks: process notes that items refer to by number, and what speaks of all."""
 
     def __init__(self, response: Json) -> None:
         self._said: dict[int, str] = {}
@@ -268,7 +252,9 @@ class _Remarks:
                 number = whole(note.get("number"), 1, _LAST_SEQUENCE)
                 self._said.setdefault(number if number is not None else -1 - len(self._said), said)
         referred = {n for item in objects(response.get("item")) for n in self._numbers(item)}
+        disposition = text(response.get("disposition"), _TEXT)
         self._general = [said for number, said in self._said.items() if number not in referred]
+        self._general += [disposition] if disposition is not None else []
 
     def about(self, element: Json) -> list[str]:
         """Return what is said about an item."""
@@ -291,8 +277,8 @@ def _add_items(lines: Lines, response: Json, ours: Ours | None) -> None:
     known = set(lines.found) | (set(ours.lines) if ours is not None else set())
     replaced: set[int] = set()
     for added in objects(response.get("addItem")):
-        action = read_action(added, lines.notes)
-        start, end = _validity(added, response)
+        action = action_of_item(added, lines.notes)
+        start, end = _validity(added, response, lines.notes)
         if start is None and end is None:
             on = day(added.get("servicedDate"))
             start, end = (on, on) if on else period(added.get("servicedPeriod"))
@@ -304,12 +290,12 @@ def _add_items(lines: Lines, response: Json, ours: Ours | None) -> None:
             numbers=distinct(given),
             valid_from=start,
             valid_to=end,
-            units=_units(added.get("quantity")),
+            units=_units(added.get("quantity"), lines.notes),
             procedure=_code(added.get("productOrService")),
             reasons=action.reasons if action else (),
         )
         sequences = added.get("itemSequence")
-        named = {whole(n, 1, _LAST_SEQUENCE) for n in (sequences if isinstance(sequences, list) else [sequences])}
+        named = {_sequence(n) for n in (sequences if isinstance(sequences, list) else [sequences])}
         targets = sorted(number for number in named if number is not None and number in known - replaced)
         taken = [number for number in targets if _replace(lines, number, made, ours)]
         replaced |= set(taken)
@@ -322,7 +308,7 @@ def _replace(lines: Lines, number: int, made: LineDecision, ours: Ours | None) -
     """Let an added item say what was authorized instead of a line. False where it does not speak of that."""
     line = lines.found.get(number)
     authorizes = made.decision in AUTHORIZES
-    if line is None:
+    if line is None or number in lines.silent:
         instead = Outcome.MODIFIED if authorizes else made.decision
         lines.found[number] = made.model_copy(update={"line": number, "decision": instead})
         return True

@@ -6,25 +6,27 @@ decide; they can only make an answer unreadable.
 """
 
 import re
+from datetime import date
 from http import HTTPStatus
 from typing import Literal
 
-from connectors.codes import AUTHORIZES, INFORMATION_REQUIRED, NOT_FOUND, QUESTIONNAIRE
+from connectors.codes import AUTHORIZES, NOT_FOUND
 from connectors.lenient import Json, NotJson, day, objects, parse, text, token, whole
 from connectors.ours import Ours
+from connectors.pas.action import reasons_of
+from connectors.pas.asks import read_asks
 from connectors.pas.fhir import Index, codings, extensions, reference
-from connectors.pas.lines import Lines, distinct, has_unknown, read_lines, reasons_of, strings
-from connectors.pas.words import IDENTIFIER_TYPE, LOINC
+from connectors.pas.lines import Lines, distinct, has_unknown, read_lines, strings
+from connectors.pas.words import IDENTIFIER_TYPE
 from connectors.rejections import rejection
 from domain.base import Frozen
 from domain.decision import (
     AnswerError,
     Decision,
-    InformationAsk,
+    LineDecision,
     Number,
     NumberType,
     Outcome,
-    Reason,
     Result,
     unreadable,
 )
@@ -32,10 +34,8 @@ from domain.decision import (
 MAX_ANSWERS = 50
 MAX_LINES = 99
 MAX_ERRORS = 10
-MAX_ASKS = 10
 MAX_NOTES = 10
 _DEPTH = 3
-_LOINC = re.compile(r"^\d{1,7}-\d$")
 _UNDECIDED = frozenset({Outcome.PENDED, Outcome.CONTACT_PAYER, Outcome.UNKNOWN})
 
 
@@ -96,15 +96,25 @@ def read_answers(
     if len(responses) > MAX_ANSWERS:
         return (unreadable(f"It holds {len(responses)} answers."),)
     if responses:
-        return tuple(
+        found = tuple(
             _decision(response, index, bundle, ours, status, inquiry=inquiry) for response, index, bundle in responses
         )
+        return tuple(_beside(decision, outcomes, alone=len(found) == 1) for decision in found)
     if outcomes:
         return (_outcome(outcomes, status),)
     empty = not objects(resource.get("parameter")) and not objects(resource.get("entry"))
     if empty and (other == "Parameters" or (inquiry and other == "Bundle")) and status < HTTPStatus.BAD_REQUEST:
         return (Decision(result=Result.NOT_FOUND, notes=("The payer found no request.",)),)
-    return (unreadable(f"It is not an answer to a request but {other or 'no FHIR resource'}."),)
+    return (unreadable(_not_an_answer(resource, other)),)
+
+
+def _not_an_answer(resource: Json, other: str | None) -> str:
+    inner = [entry for _, entry in Index(resource).resources]
+    alone = bool(inner) and all(entry.get("resourceType") == "Parameters" for entry in inner)
+    if alone and (notified := _notification(resource)).type != "unreadable":
+        where = f" It is about {notified.focus}: ask for that." if notified.focus else ""
+        return f"It is a notification ({notified.type}) that brings no answer with it.{where}"
+    return f"It is not an answer to a request but {other or 'no FHIR resource'}."
 
 
 def read_notification(body: bytes) -> Notification:
@@ -113,6 +123,10 @@ def read_notification(body: bytes) -> Notification:
         resource = parse(body)
     except NotJson:
         return Notification(type="unreadable")
+    return _notification(resource)
+
+
+def _notification(resource: Json) -> Notification:
     index = Index(resource if resource.get("resourceType") == "Bundle" else {"entry": [{"resource": resource}]})
     status = next(index.of_type("Parameters"), None)
     parameters = objects(status.get("parameter")) if status is not None else []
@@ -184,6 +198,28 @@ def _responses(resource: Json, index: Index, depth: int) -> tuple[list[Found], l
     return found, outcomes, kind if not others else f"{kind} of {others[0]}"
 
 
+def _beside(decision: Decision, outcomes: list[Json], *, alone: bool) -> Decision:
+    """An answer with what an OperationOutcome in the same message says: beside an error nothing decided is sure."""
+    if not outcomes:
+        return decision
+    errors, remarks = _issues(outcomes)
+    said = [
+        f"Beside it the payer says: {words}" for words in [*(e.text or e.code or "an error" for e in errors), *remarks]
+    ]
+    if errors and alone and decision.result is Result.DECIDED:
+        lines = tuple(LineDecision(line=one.line, decision=Outcome.UNKNOWN, code=one.code) for one in decision.lines)
+        why = "It decides, and yet it says that something went wrong."
+        return Decision(
+            result=Result.UNREADABLE,
+            lines=lines,
+            errors=(*decision.errors, *errors)[:MAX_ERRORS],
+            trace=decision.trace,
+            member_id=decision.member_id,
+            notes=_brief([why, *said, *decision.notes]),
+        )
+    return decision.model_copy(update={"notes": _brief([*decision.notes, *said])})
+
+
 def _decision(response: Json, index: Index, bundle: Json, ours: Ours | None, status: int, *, inquiry: bool) -> Decision:
     wrong = _not_usable(response)
     lines = read_lines(response, ours)
@@ -195,26 +231,60 @@ def _decision(response: Json, index: Index, bundle: Json, ours: Ours | None, sta
     common = {"trace": trace, "member_id": member}
     if len(lines.all) > MAX_LINES:
         wrong = f"It decides {len(lines.all)} lines."
-    if wrong is None and lines.all and status >= HTTPStatus.BAD_REQUEST:
+    if wrong is None and lines.decides and status >= HTTPStatus.BAD_REQUEST:
         wrong = f"It decides, and yet it was sent as an error (HTTP {status})."
-    if wrong is None and not lines.all and not errors:
-        wrong = "It says nothing about any line."
+    if wrong is None and not lines.decides and not errors:
+        wrong = _silent(response)
     if wrong is not None:
-        return Decision(result=Result.UNREADABLE, errors=errors, notes=(wrong, *_brief(lines.notes)), **common)
-    result = Result.DECIDED
-    if not lines.all:
+        # Whatever it says of the lines that it names, nothing of it is to be relied on.
+        named = [LineDecision(line=one.line, decision=Outcome.UNKNOWN, reasons=one.reasons) for one in lines.all]
+        return Decision(
+            result=Result.UNREADABLE,
+            lines=tuple(named[:MAX_LINES]),
+            errors=errors,
+            notes=_brief([wrong, *lines.notes]),
+            **common,
+        )
+    if not lines.decides:
         missing = all(error.code in NOT_FOUND for error in errors)
-        result = Result.NOT_FOUND if missing else Result.REJECTED
+        return Decision(
+            result=Result.NOT_FOUND if missing else Result.REJECTED,
+            errors=errors,
+            received=_given_on(response),
+            notes=_brief(lines.notes),
+            **common,
+        )
     return Decision(
-        result=result,
+        result=Result.DECIDED,
         lines=lines.all,
         numbers=_numbers(response, lines),
-        asks=_asks(response, index, lines, inquiry=inquiry),
+        asks=read_asks(response, index, lines, inquiry=inquiry),
         errors=errors,
-        received=day(response.get("created")),
+        received=_given_on(response),
         notes=_brief(lines.notes),
         **common,
     )
+
+
+def _silent(response: Json) -> str:
+    """Why an answer that decides nothing is for a person: with what it says in place of a decision."""
+    queued = response.get("outcome") == "queued"
+    said = [text(response.get("disposition"), 300)]
+    said += [text(note.get("text"), 300) for note in objects(response.get("processNote"))[:2]]
+    words = " ".join(one for one in said if one)
+    where = "The payer has it, and" if queued else "It"
+    return f"{where} says nothing about any line{f', but: {words}' if words else '.'}"
+
+
+def _given_on(response: Json) -> date | None:
+    """The day of the answer: of the resource, else the first on which the payer says that it decided a line."""
+    issued = [
+        on
+        for item in objects(response.get("item"))
+        for e in extensions(item, "itemPreAuthIssueDate")
+        if (on := day(e.get("valueDate"))) is not None
+    ]
+    return day(response.get("created")) or min(issued, default=None)
 
 
 def _brief(notes: list[str]) -> tuple[str, ...]:
@@ -275,8 +345,14 @@ def _member(response: Json, index: Index) -> str | None:
         found = token(coverage.get("subscriberId")) or _member_identifier(coverage)
         if found is not None:
             return found
-    patient = index.find(reference(response.get("patient")), response)
-    return _member_identifier(patient) if patient is not None else None
+    named = response.get("patient")
+    patient = index.find(reference(named), response)
+    # A reference may name the patient by the member id itself.
+    return _member_identifier(patient if patient is not None else {"identifier": _identifier(named)})
+
+
+def _identifier(named: object) -> object:
+    return named.get("identifier") if isinstance(named, dict) else None
 
 
 def _member_identifier(resource: Json) -> str | None:
@@ -335,21 +411,27 @@ def _errors(response: Json) -> tuple[AnswerError, ...]:
 
 def _outcome(outcomes: list[Json], status: int) -> Decision:
     """An OperationOutcome: with a 4xx a refusal of the message. With success it is nobody's to interpret: unreadable."""
+    errors, remarks = _issues(outcomes)
+    refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if errors and refused:
+        return Decision(result=Result.REJECTED, errors=errors)
+    why = f"The payer answers with {'an error' if errors else 'a remark'} in place of a decision (HTTP {status})."
+    return Decision(result=Result.UNREADABLE, errors=errors, notes=_brief([why, *remarks]))
+
+
+def _issues(outcomes: list[Json]) -> tuple[tuple[AnswerError, ...], list[str]]:
+    """What OperationOutcomes complain of, and what they only remark."""
     issues = [issue for outcome in outcomes for issue in objects(outcome.get("issue"))]
+    grave = [issue for issue in issues if issue.get("severity") in ("error", "fatal")]
     errors = tuple(
         AnswerError(
             code=token(issue.get("code"), 30),
             text=_issue_text(issue),
             where=text(", ".join(said for e in _list(issue.get("expression"))[:3] if (said := text(e, 100))), 300),
         )
-        for issue in issues
-        if issue.get("severity") in ("error", "fatal")
-    )[:MAX_ERRORS]
-    refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if errors and refused:
-        return Decision(result=Result.REJECTED, errors=errors)
-    why = f"The payer answers with {'an error' if errors else 'a remark'} in place of a decision (HTTP {status})."
-    return Decision(result=Result.UNREADABLE, errors=errors, notes=(why,))
+        for issue in grave[:MAX_ERRORS]
+    )
+    return errors, [said for issue in issues if issue not in grave and (said := _issue_text(issue))]
 
 
 def _issue_text(issue: Json) -> str | None:
@@ -361,70 +443,6 @@ def _issue_text(issue: Json) -> str | None:
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
-
-
-def _asks(response: Json, index: Index, lines: Lines, *, inquiry: bool) -> tuple[InformationAsk, ...]:
-    traces = {
-        sequence: value
-        for item in objects(response.get("item"))
-        if (sequence := whole(item.get("itemSequence"), 1, MAX_LINES)) is not None
-        for e in extensions(item, "itemTraceNumber")
-        for i in objects(e.get("valueIdentifier"))
-        if (value := token(i.get("value"))) is not None
-    }
-    found: list[InformationAsk] = []
-    for wanted in objects(response.get("communicationRequest"))[:MAX_ASKS]:
-        request = index.find(reference(wanted), response)
-        if request is None:
-            lines.notes.append("The payer asks for information, and what it asks for is not in the answer.")
-            found.append(InformationAsk(what=(Reason(text="The answer does not say what; ask the payer."),)))
-        elif request.get("resourceType") == "CommunicationRequest":
-            found += _asked_for(request, traces)
-    if not inquiry:
-        asked = {ask.line for ask in found}
-        for line in lines.all:
-            wanting = tuple(r for r in line.reasons if r.code == INFORMATION_REQUIRED)
-            if line.decision is Outcome.PENDED and wanting and not asked & {None, line.line}:
-                found.append(InformationAsk(what=wanting, line=line.line or None))
-    return tuple(found[:MAX_ASKS])
-
-
-def _asked_for(request: Json, traces: dict[int, str]) -> list[InformationAsk]:
-    """What one CommunicationRequest asks for: documents, and apart from them a form (PAS answers the kinds apart)."""
-    payloads = objects(request.get("payload"))
-    what = [reason for category in objects(request.get("category")) for reason in reasons_of(category)]
-    line: int | None = None
-    for element in [request, *payloads]:
-        for e in extensions(element, "serviceLineNumber"):
-            line = line or whole(e.get("valuePositiveInt"), 1, MAX_LINES)
-    for payload in payloads:
-        said = text(payload.get("contentString"), 500)
-        if said is not None and _LOINC.match(said):
-            label = "A questionnaire (DTR) is to be filled in." if said == QUESTIONNAIRE else None
-            what.append(Reason(code=said, system=LOINC, text=label))
-        elif said is not None:
-            what.append(Reason(text=said))
-        what += [r for e in extensions(payload, "contentModifier") for r in reasons_of(e.get("valueCodeableConcept"))]
-    control = next((v for i in objects(request.get("identifier")) if (v := token(i.get("value")))), None)
-    times = request.get("occurrencePeriod")
-    due = day(times.get("end") if isinstance(times, dict) else request.get("occurrenceDateTime"))
-    form = [reason for reason in what if reason.code == QUESTIONNAIRE]
-    documents = tuple(dict.fromkeys(reason for reason in what if reason.code != QUESTIONNAIRE))[:MAX_ASKS]
-    found: list[InformationAsk] = []
-    # A category beside a form only says of what kind the form is.
-    if form and all(reason.system != LOINC for reason in documents):
-        form, documents = [*form, *documents], ()
-    if form:
-        context = traces.get(line) if line is not None else next(iter(traces.values()), None)
-        found.append(
-            InformationAsk(
-                what=tuple(dict.fromkeys(form))[:MAX_ASKS], line=line, control_number=control, context=context, due=due
-            )
-        )
-    if documents or not form:
-        told = documents or (Reason(text="The payer does not say what."),)
-        found.append(InformationAsk(what=told, line=line, control_number=control, due=due))
-    return found
 
 
 def _payer(responses: list[Found]) -> str | None:

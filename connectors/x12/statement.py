@@ -7,7 +7,7 @@ is known can approve anything; two that differ, or one that is not known, are `u
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from connectors.codes import OUTCOMES, QUESTIONNAIRE
+from connectors.codes import OUTCOMES, QUESTIONNAIRE, REASONS
 from connectors.rejections import rejection
 from connectors.review import Action
 from connectors.x12.hl import Level
@@ -22,7 +22,6 @@ from connectors.x12.words import (
     LOOPS,
     PLACES,
     REASON_SYSTEM,
-    REASONS,
     REPORT_SYSTEM,
     REPORTS,
     SEGMENTS,
