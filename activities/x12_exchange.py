@@ -36,6 +36,7 @@ from connectors.x12.segments import NotX12, Segment
 from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
 from domain.decision import Decision, Number, Result, unreadable
 from domain.policy_rules import Ability, Channel, Rail
+from runtime.httpclient import tls
 from runtime.practices import Practice
 from store.control_numbers import Use
 from store.errors import StoreFault
@@ -139,7 +140,7 @@ class Carriers:
         key = (secret, base_url, connectivity, *parties, str(channel.answer_timeout))
         if key not in self._clients:
             self._clients[key] = CoreClient(
-                self._outside.http(f"core {channel.via}"),
+                self._outside.http(f"core {channel.via}", verify=tls(settings, channel.via or "")),
                 base_url,
                 connectivity,
                 practice.id,
@@ -164,14 +165,14 @@ def speaks(channel: Channel) -> tuple[Connectivity, Guide]:
 
 
 def payer_of(name: str, channel: Channel) -> X12Payer:
-    """Return a payer as its clearinghouse knows it. Messages are for production: they ask for real decisions."""
+    """Return a payer as its clearinghouse knows it."""
     return X12Payer(
         name=name,
         payer_code=channel.payer_code or "",
         sender=channel.sender or "",
         receiver=channel.receiver or "",
-        usage="P",
         transmission="EL" if Ability.ATTACH in channel.can else "AA",
+        **channel.x12.model_dump(),
     )
 
 
@@ -271,7 +272,10 @@ class Exchange:
     async def attach(
         self, make: Callable[[Controls, datetime], bytes], what: Iterable[str], pauses: Iterable[float]
     ) -> tuple[Said, RawAnswer]:
-        """Send a 275; return what comes of it, and what came at once. Raises as `send` does."""
+        """Send a 275; return what comes of it, and what came at once. Raises as `send` does.
+
+        Where a batch by its PayloadID is there already, these documents are: what came for them is in the mailbox.
+        """
         number, controls = await self._number("attachment")
         kinds: dict[str, PayloadType] = {
             "005010X211": PayloadType.ATTACHMENT_5010,
@@ -283,7 +287,15 @@ class Exchange:
             payload=make(controls, self.action.now),
             at=self.action.now,
         )
-        answer = await self._carry(self.attachments, message)
+        try:
+            answer = await self._carry(self.attachments, message)
+        except Refused as refused:
+            if not self.is_batch or refused.code != _KNOWN:
+                raise
+            said = await self._opened(self.attachments, message.payload_id, self.ends)
+            if not said.acknowledgments:
+                raise OutcomeUnknown(refused.code) from None
+            return said, said.answer
         if self.is_batch and not answer.body:
             return await self.look(self.attachments, message.payload_id, number, pauses), answer
         return understood(answer, frozenset({number}), self.mine), answer
@@ -295,10 +307,12 @@ class Exchange:
             Unreachable, Busy: the mailbox cannot be opened.
             Refused: the clearinghouse does not let the practice in.
         """
+        return await self._opened(self.client, self.payload_id(kind), until)
+
+    async def _opened(self, client: CoreClient, payload_id: str, until: float) -> Said:
+        """What is in the mailbox of a PayloadID. Raises as `pick_up` does."""
         held = await self._held()
-        answer = await patiently(
-            lambda within: self.client.pick_up(self.payload_id(kind), self.action.now, within), until=until
-        )
+        answer = await patiently(lambda within: client.pick_up(payload_id, self.action.now, within), until=until)
         said = understood(answer, held or frozenset(), self.mine)
         return replace(said, is_undivided=held is None and bool(read_acknowledgments(answer.body)))
 

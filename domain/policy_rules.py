@@ -26,6 +26,7 @@ from domain.channel_health import BreakerRule, Maintenance
 from domain.decision import Outcome
 from domain.order import Urgency
 from domain.portal import PortalField
+from domain.x12_terms import PARTY, X12Terms
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,40}$")]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()-]{6,20}$")]
@@ -247,6 +248,7 @@ class Channel(Rule):
     )
     receiver: Key | None = Field(default=None, description="To whom it is addressed (X12 ISA08, a Direct address).")
     mode: Literal["real_time", "batch"] = "real_time"
+    x12: X12Terms = X12Terms()
     status_map: dict[str, Outcome] = Field(
         default={}, description="A gateway's status codes by meaning; one that is not here is unknown."
     )
@@ -288,6 +290,10 @@ class Channel(Rule):
             missing.append("subscription_filter")
         if missing:
             msg = f"a channel by {self.rail} needs {', '.join(missing)}; add it"
+            raise ValueError(msg)
+        parties = (self.sender, self.receiver, self.x12.group_sender, self.x12.group_receiver)
+        if self.rail is Rail.X12 and any(said and not PARTY.fullmatch(said) for said in parties):
+            msg = "sender and receiver of X12 have 2 to 15 letters, digits or the signs . & / -; correct them"
             raise ValueError(msg)
         return self
 

@@ -465,3 +465,20 @@ async def test_documents_in_a_batch_have_the_acknowledgment_as_their_receipt(
     (sent,) = await desk.send_note(*pended.decision.asks, numbers=pended.decision.all_numbers)
     assert isinstance(sent, InformationSent)
     assert sent.receipt.kind == "acknowledgment"
+
+
+async def test_documents_in_a_batch_that_were_handed_over_before_are_found_and_not_sent_again(
+    here: World, numbers: ControlNumbers
+) -> None:
+    desk = Desk(here, numbers, "202", BLUESTEM)
+    await desk.submit()
+    await here.fault("clearinghouses", "core/mime", "lost")
+    ask = InformationAsk(what=(), control_number="ACN-7")
+    with pytest.raises(ApplicationError) as lost:
+        await desk.send_note(ask)
+    assert lost.value.type == "Ambiguous"
+    for _ in range(2):
+        (sent,) = await desk.send_note(ask)
+        assert isinstance(sent, InformationSent)
+        assert sent.receipt.kind == "acknowledgment"
+    assert len((await desk.effects())["attachments"]) == 1

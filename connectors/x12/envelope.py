@@ -36,13 +36,16 @@ Party = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 .&/-]{1,15}$")]
 """Who sends or receives an interchange (ISA06, ISA08): at most 15 characters."""
 
 
+Qualifier = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{2}$")]
+
+
 class Route(Frozen):
     """From whom to whom messages go, as the two have agreed. GS02 and GS03 are those of the ISA where not given."""
 
     sender: Party
     receiver: Party
-    sender_qualifier: Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{2}$")] = "ZZ"
-    receiver_qualifier: Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{2}$")] = "ZZ"
+    sender_qualifier: Qualifier = "ZZ"
+    receiver_qualifier: Qualifier = "ZZ"
     group_sender: Party | None = None
     group_receiver: Party | None = None
     usage: Literal["T", "P"] = "T"

@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 
 from connectors.codes import ROLE_FACILITY, ROLE_PROVIDER
 from connectors.requester import Requester
-from connectors.x12.envelope import Party, Route
+from connectors.x12.envelope import Party, Qualifier, Route
 from connectors.x12.segments import Charset, Segment, plain, segment
 from connectors.x12.words import PROVIDER_CODES, RELATIONS, SEXES
 from domain.base import Frozen, Key, Name
@@ -24,13 +24,16 @@ class X12Payer(Frozen):
     name: Name
     payer_code: Key
     """NM109 of the payer."""
-    code_qualifier: Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{2}$")] = "PI"
+    code_qualifier: Qualifier = "PI"
     """NM108: PI payer identification, XV national plan id, 46 electronic transmitter id."""
     sender: Party
     receiver: Party
-    sender_qualifier: Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{2}$")] = "ZZ"
-    receiver_qualifier: Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{2}$")] = "ZZ"
+    sender_qualifier: Qualifier = "ZZ"
+    receiver_qualifier: Qualifier = "ZZ"
+    group_sender: Party | None = None
+    group_receiver: Party | None = None
     usage: Literal["T", "P"] = "T"
+    acknowledge: bool = False
     charset: Charset = "extended"
     """Basic: everything in capitals."""
     transmission: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] = "EL"
@@ -39,13 +42,7 @@ class X12Payer(Frozen):
     @property
     def route(self) -> Route:
         """From whom to whom its messages go."""
-        return Route(
-            sender=self.sender,
-            receiver=self.receiver,
-            sender_qualifier=self.sender_qualifier,
-            receiver_qualifier=self.receiver_qualifier,
-            usage=self.usage,
-        )
+        return Route.model_validate(self.model_dump(include=set(Route.model_fields)))
 
 
 class Pen:
