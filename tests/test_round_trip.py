@@ -24,7 +24,7 @@ from connectors.pas.attachment import attachment_parameters, attachments
 from connectors.pas.claim import Version
 from connectors.pas.parties import PasPayer
 from connectors.pas.write import cancel_bundle, inquiry_bundle, submit_bundle, update_bundle
-from connectors.x12.attachment import attachments_275
+from connectors.x12.attachment import Guide, attachments_275
 from connectors.x12.checks import check
 from connectors.x12.envelope import Controls
 from connectors.x12.inquiry import inquiry_278
@@ -202,7 +202,8 @@ def test_documents_by_x12(made: Made) -> None:
         return
     asks = (InformationAsk(what=(Reason(code="09"),), control_number="ACN-1"),)
     numbers = (Number(type=NumberType.ADMINISTRATIVE, value="PEND-1"),)
-    for guide in ("005010X211", "006020X316"):
+    guides: tuple[Guide, ...] = ("005010X211", "006020X316")
+    for guide in guides:
         for known in ((), asks):
             body = attachments_275(
                 request,
@@ -211,7 +212,7 @@ def test_documents_by_x12(made: Made) -> None:
                 known,
                 request.documents,
                 made.contents,
-                guide=guide,  # type: ignore[arg-type]
+                guide=guide,
                 at=request.made_at,
                 controls=CONTROLS,
                 numbers=numbers,
