@@ -454,7 +454,8 @@ class Watched:
 
     async def report(self, *facts: Fact) -> Standing:
         handle = for_practice(self.machine.client, self.order.practice).get_workflow_handle(self.id)
-        return await handle.execute_update(REPORT, Report(facts=facts), result_type=Standing)
+        standing: Standing = await handle.execute_update(REPORT, Report(facts=facts), result_type=Standing)
+        return standing
 
     async def hand_in(self, kind: str, by: str, **form: Any) -> None:
         """Claim the open task of a kind and hand its result in."""
@@ -511,7 +512,8 @@ class Watched:
 
     async def _standing(self) -> Standing:
         handle = for_practice(self.machine.client, self.order.practice).get_workflow_handle(self.id)
-        return await handle.query("standing", result_type=Standing)
+        standing: Standing = await handle.query("standing", result_type=Standing)
+        return standing
 
 
 def _seen(view: CaseView) -> tuple[object, ...]:

@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from test_sandbox_payers import PayerClient, actions, claim_response, request_bundle
+
+from tests.test_sandbox_payers import PayerClient, actions, claim_response, request_bundle
 
 Json = dict[str, Any]
 SECRET = "a shared secret"

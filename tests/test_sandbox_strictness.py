@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from test_sandbox_payers import Json, PayerClient, concept, request_bundle
+
+from tests.test_sandbox_payers import Json, PayerClient, concept, request_bundle
 
 
 @pytest.fixture

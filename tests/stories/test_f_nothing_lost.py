@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -208,7 +209,7 @@ async def test_the_doors_killed_while_orders_come_in_open_each_case_once(machine
     await machine.start_api()
 
     for case in planted:
-        answer = await eventually("the order is taken", lambda case=case: send(case))  # type: ignore[misc]
+        answer = await eventually("the order is taken", partial(send, case))
         assert answer.status_code in {200, 202}
         assert answer.json()["case_id"] == case.id
     await asyncio.gather(*(case.informed() for case in planted))
