@@ -347,3 +347,73 @@ def test_no_mutation_of_an_answer_that_approves_nothing_approves(data: st.DataOb
 def test_no_bytes_make_the_reader_fail(body: bytes, status: int) -> None:
     for decision in read_answers(body, None, status, OURS, inquiry=True):
         assert not decision.lines
+
+
+# --- as gateways also write it -------------------------------------------------------------------------------------
+
+
+def alone(**more: Any) -> Json:
+    return review(procedure("95910"), **{"statusCode": "A1", "certificationNumber": "AUTH-1"} | more)
+
+
+@pytest.mark.parametrize("words", ["Not Certified", "DENIED", "Pending", "Non-Certified", "in review", "Cancelled"])
+def test_an_approval_by_code_that_its_words_deny_is_unknown(words: str) -> None:
+    decision = read(alone(status=words), ours=None)
+    assert outcomes(decision) == {1: "unknown"}
+    assert CERT not in {number.type for number in decision.all_numbers}
+    assert decision.notes
+    assert outcomes(read(alone(status="Certified in total"), ours=None)) == {1: "approved"}
+    assert outcomes(read(alone(statusCode="NA", status="Not required"), ours=None)) == {1: "not_required"}
+
+
+@pytest.mark.parametrize("said", ["Member not found", ["Member not found"]])
+def test_a_validation_message_in_plain_words_is_one_and_leaves_no_number_to_bill(said: Any) -> None:
+    decision = read(alone(validationMessages=said), ours=None)
+    assert decision.result is Result.UNREADABLE
+    assert [error.text for error in decision.errors] == ["Member not found"]
+    assert CERT not in {number.type for number in decision.numbers}
+    assert read(review(validationMessages=said), ours=None).result is Result.REJECTED
+
+
+def test_a_list_of_reviews_without_its_envelope_is_a_list_and_nothing_else() -> None:
+    bare = json.dumps([alone()]).encode()
+    assert outcomes(read(bare, ours=None)) == {1: "approved"}
+    assert read(b"[]", inquiry=True).result is Result.NOT_FOUND
+    assert read(b"[]").result is Result.UNREADABLE
+    for broken in (bare[:-1], bare + b',"x":1', b"[1]", b"[" * 100_000):
+        assert read(broken, inquiry=True).result is Result.UNREADABLE
+
+
+def test_numbers_of_json_are_numbers_of_the_payer_too() -> None:
+    decision = read(alone(id=77, certificationNumber=12345), ours=None)
+    assert [(n.type, n.value) for n in decision.numbers] == [(CERT, "12345"), (CARRIER, "77")]
+    assert read(alone(certificationNumber=True), ours=None).numbers == (Number(type=CARRIER, value="SR1"),)
+
+
+@pytest.mark.parametrize(("given", "units"), [(2, 2), (2.0, 2), ("2.0", 2), (" 3 ", 3), ("2.5", None), (-1, None)])
+def test_a_quantity_is_whole_or_said_to_be_none(given: Any, units: int | None) -> None:
+    decision = read(review(procedure("95910", quantity=given), statusCode="A6"), ours=None)
+    assert decision.lines[0].units == units
+    assert bool(decision.notes) == (units is None)
+
+
+def test_the_quantity_of_the_whole_is_that_of_its_only_procedure() -> None:
+    assert read(alone(quantity="4"), ours=None).lines[0].units == 4
+    two = read(review(statusCode="A6", quantity="4"), ours=None)
+    assert [line.units for line in two.lines] == [None, None]
+
+
+def test_a_date_that_cannot_be_read_is_said() -> None:
+    decision = read(alone(certificationEffectiveDate="12/01/2026"), ours=None)
+    assert (decision.lines[0].valid_from, bool(decision.notes)) == (None, True)
+
+
+def test_reasons_in_plain_words_are_kept_and_codes_have_their_meaning() -> None:
+    (line,) = read(alone(statusCode="A3", statusReasons=["0F", "See the letter"]), ours=None).lines
+    assert [(r.code, bool(r.text)) for r in line.reasons] == [("0F", True), (None, True)]
+
+
+def test_what_the_gateway_says_of_its_error_is_passed_on_and_fhir_is_none_of_its_answers() -> None:
+    assert "Try later" in read({"userMessage": "Try later"}, 503).notes[0]
+    assert "FHIR" in read({"resourceType": "ClaimResponse", "status": "active"}).notes[0]
+    assert "empty" in read(b"").notes[0]

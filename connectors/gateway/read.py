@@ -5,13 +5,14 @@ What was decided is the status code by the channel's own map, of the procedure f
 in the map is `unknown`. Source: Availity Service Reviews 2.0.0, definitions ServiceReview, ResultSet, ErrorResponse.
 """
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from connectors.codes import AUTHORIZES, INFORMATION_REQUIRED, OUTCOMES
-from connectors.gateway.words import ENDINGS, PROCEDURE_FIELDS, REVIEW_FIELDS, TRACE_NOTE
-from connectors.lenient import Json, NotJson, day, objects, parse, raw, text, token
+from connectors.codes import AUTHORIZES, INFORMATION_REQUIRED, OUTCOMES, REASONS
+from connectors.gateway.words import ENDINGS, OBJECTS, PROCEDURE_FIELDS, REVIEW_FIELDS, TRACE_NOTE
+from connectors.lenient import MAX_BYTES, Json, NotJson, day, objects, parse, raw, text, token, whole
 from connectors.ours import Ours
 from domain.decision import (
     AnswerError,
@@ -34,7 +35,10 @@ MAX_ERRORS = 10
 MAX_REASONS = 8
 MAX_NOTES = 10
 _TEXT = 500
-_MAX_UNITS = 5
+_MOST_UNITS = 99_999
+_WHOLE = re.compile(r"[0-9]{1,5}(\.0+)?")
+_LARGEST = 10**20
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 _OF_REVIEW = frozenset(
     {"id", "status", "statusCode", "procedures", "certificationNumber", "validationMessages", "payer"}
 )
@@ -58,18 +62,23 @@ def read_answers(
     if status == HTTPStatus.ACCEPTED:
         return ()
     try:
-        found = parse(body)
-    except NotJson:
-        page = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
-        what = "a web page" if page else "no JSON object, or breaks off, or is too large to be read"
+        # A list alone is what a search returns, without its envelope.
+        bare = len(body) < MAX_BYTES and body.lstrip(_BLANK)[:1] == b"["
+        found = parse(b'{"serviceReviews":' + body.lstrip(_BLANK) + b"}" if bare else body)
+    except NotJson as error:
         kind = text(media_type, 60)
-        return (unreadable(f"The answer is {what}{f' (sent as {kind})' if kind else ''}."),)
+        return (unreadable(f"{error}{f' (sent as {kind})' if kind else ''}"),)
+    if bare and len(found) > 1:
+        return (unreadable("The answer is not JSON, or it breaks off."),)
+    if "resourceType" in found:
+        return (unreadable("It is FHIR, and no answer of a gateway."),)
     if status >= HTTPStatus.BAD_REQUEST:
         return (_refusal(found, status, inquiry=inquiry),)
     if isinstance(found.get("serviceReviews"), list):
         return _result_set(found, mine, statuses, inquiry=inquiry)
     if _OF_ERROR & found.keys():
-        why = f"The gateway answers with an error in place of a decision (HTTP {status})."
+        said = text(found.get("userMessage"), _TEXT) or text(found.get("developerMessage"), _TEXT)
+        why = f"The gateway answers with an error in place of a decision (HTTP {status}){f': {said}' if said else '.'}"
         return (Decision(result=Result.UNREADABLE, errors=_field_errors(found.get("errors")), notes=(why,)),)
     if _OF_REVIEW & found.keys():
         return (_decision(found, mine, statuses),)
@@ -77,11 +86,12 @@ def read_answers(
 
 
 def _refusal(found: Json, status: int, *, inquiry: bool) -> Decision:
+    said = text(found.get("userMessage"), _TEXT) or text(found.get("developerMessage"), _TEXT)
     if not _OF_ERROR & found.keys() or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return unreadable(f"The gateway answers with an error that says nothing (HTTP {status}).")
+        why = f"with an error: {said}" if said else "with an error that says nothing"
+        return unreadable(f"The gateway answers {why} (HTTP {status}).")
     if inquiry and status == HTTPStatus.NOT_FOUND:
         return Decision(result=Result.NOT_FOUND, notes=("The gateway has no such record.",))
-    said = text(found.get("userMessage"), _TEXT) or text(found.get("developerMessage"), _TEXT)
     errors = _field_errors(found.get("errors")) or (AnswerError(code=str(status), text=said),)
     return Decision(result=Result.REJECTED, errors=errors)
 
@@ -110,8 +120,7 @@ def _decision(review: Json, mine: Ours | None, statuses: Mapping[str, Outcome]) 
     subscriber = review.get("subscriber")
     common: dict[str, Any] = {
         "trace": trace,
-        "member_id": token(subscriber.get("memberId")) if isinstance(subscriber, dict) else None,
-        "numbers": _numbers(review, lines),
+        "member_id": _token(subscriber.get("memberId")) if isinstance(subscriber, dict) else None,
         "errors": errors,
     }
     wrong: str | None = None
@@ -122,12 +131,14 @@ def _decision(review: Json, mine: Ours | None, statuses: Mapping[str, Outcome]) 
     elif not errors and not lines.all:
         wrong = "It says nothing about any line."
     if wrong is not None:
-        return Decision(result=Result.UNREADABLE, notes=(wrong, *lines.notes), **common)
+        notes = tuple(dict.fromkeys((wrong, *lines.notes)))[:MAX_NOTES]
+        return Decision(result=Result.UNREADABLE, numbers=_numbers(review, ()), notes=notes, **common)
     if errors:
-        return Decision(result=Result.REJECTED, **common)
+        return Decision(result=Result.REJECTED, numbers=_numbers(review, ()), **common)
     return Decision(
         result=Result.DECIDED,
         lines=lines.all,
+        numbers=_numbers(review, lines.all),
         asks=_asks(review, lines.all),
         ending=lines.ending,
         received=day(review.get("certificationIssueDate")) or day(review.get("updatedDate")),
@@ -157,11 +168,16 @@ class _Lines:
 
     def _status(self, element: Json) -> tuple[str | None, Outcome | None]:
         """A status code, verbatim and by meaning; a status in words alone is unknown; neither where there is none."""
-        code = text(element.get("statusCode"), 30)
-        if code is not None:
-            return code, self.statuses.get(raw(element.get("statusCode")), Outcome.UNKNOWN)
+        given = element.get("statusCode")
+        code = text(given, 30) or _token(given)
         words = text(element.get("status"), 30)
-        return words, None if words is None else Outcome.UNKNOWN
+        if code is None:
+            return words, None if words is None else Outcome.UNKNOWN
+        outcome = self.statuses.get(raw(given) or code, Outcome.UNKNOWN)
+        if (outcome in AUTHORIZES or outcome is Outcome.NOT_REQUIRED) and words and OBJECTS.search(words):
+            self.notes.append("Its status in words says something else than its status code.")
+            outcome = Outcome.UNKNOWN
+        return code, outcome
 
     def _read(self, procedures: list[Json], mine: Ours | None) -> list[LineDecision]:
         if not procedures:
@@ -193,7 +209,7 @@ class _Lines:
             return None
         authorized = outcome in AUTHORIZES
         start, end = self._validity(procedure) if authorized or outcome is Outcome.NOT_REQUIRED else (None, None)
-        own = token(procedure.get("certificationNumber"))
+        own = _token(procedure.get("certificationNumber"))
         kind = NumberType.CERTIFICATION if authorized else NumberType.ADMINISTRATIVE
         reasons = _reasons(procedure) or _reasons(self.review)
         if outcome is Outcome.UNKNOWN:
@@ -205,7 +221,7 @@ class _Lines:
             numbers=(Number(type=kind, value=own),) if own else (),
             valid_from=start,
             valid_to=end,
-            units=_units(procedure.get("quantity")) if authorized else None,
+            units=self._quantity(procedure) if authorized else None,
             procedure=token(procedure.get("code"), 20) if number == 0 else None,
             reasons=tuple(dict.fromkeys([*reasons, *self._remarks(procedure)]))[:MAX_REASONS],
         )
@@ -223,12 +239,25 @@ class _Lines:
 
     def _validity(self, procedure: Json) -> tuple[Any, Any]:
         for element in (procedure, self.review):
-            start, end = day(element.get("certificationEffectiveDate")), day(element.get("certificationExpirationDate"))
+            given = element.get("certificationEffectiveDate"), element.get("certificationExpirationDate")
+            start, end = map(day, given)
+            if (given[0] and start is None) or (given[1] and end is None):
+                self.notes.append("A date of the answer cannot be read.")
             if start and end and end < start:
                 self.notes.append("A validity that ends before it begins was left out.")
             elif start or end:
                 return start, end
         return None, None
+
+    def _quantity(self, procedure: Json) -> int | None:
+        """The units of a procedure; those of the whole where it is the only one and names none."""
+        given = procedure.get("quantity")
+        if given is None and len(objects(self.review.get("procedures"))) <= 1:
+            given = self.review.get("quantity")
+        units = _units(given)
+        if units is None and given not in (None, ""):
+            self.notes.append("A quantity of the answer is no plain number of units; read it as it came.")
+        return units
 
     def _remarks(self, procedure: Json) -> list[Reason]:
         """What the payer says of the procedure and of the whole, in its words."""
@@ -261,7 +290,7 @@ def _trace(review: Json, mine: Ours | None) -> str | None:
     noted = [trace for trace in said if trace is not None]
     if noted:
         return noted[-1]
-    named = {token(review.get("id")), *_strings(review.get("traceNumbers"))}
+    named = {_token(review.get("id")), *_strings(review.get("traceNumbers"))}
     return mine.trace if mine is not None and named & mine.names else None
 
 
@@ -273,22 +302,23 @@ def _ending(review: Json) -> Ending | None:
     return None
 
 
-def _numbers(review: Json, lines: _Lines) -> tuple[Number, ...]:
+def _numbers(review: Json, lines: tuple[LineDecision, ...]) -> tuple[Number, ...]:
     """The numbers of the whole. Its number certifies only where something is authorized and nothing is still open."""
-    outcomes = [line.decision for line in lines.all]
+    outcomes = [line.decision for line in lines]
     settled = any(o in AUTHORIZES for o in outcomes) and all(o.is_final for o in outcomes)
     kind = NumberType.CERTIFICATION if settled else NumberType.ADMINISTRATIVE
     given = [
-        (kind, token(review.get("certificationNumber"))),
-        (NumberType.ADMINISTRATIVE, token(review.get("referenceNumber"))),
-        (NumberType.TRANSACTION, token(review.get("id"))),
+        (kind, _token(review.get("certificationNumber"))),
+        (NumberType.ADMINISTRATIVE, _token(review.get("referenceNumber"))),
+        (NumberType.TRANSACTION, _token(review.get("id"))),
     ]
     return tuple(Number(type=type_, value=value) for type_, value in given if value is not None)
 
 
 def _field_errors(found: Any) -> tuple[AnswerError, ...]:
     """FieldErrors that say something, each naming its field."""
-    errors: list[AnswerError] = []
+    words = [found] if isinstance(found, str) else found[:MAX_ERRORS] if isinstance(found, list) else []
+    errors = [AnswerError(text=said) for word in words if (said := text(word, _TEXT))]
     for error in objects(found):
         field, said, code = text(error.get("field"), 280), text(error.get("errorMessage"), _TEXT), error.get("code")
         place = error.get("index")
@@ -299,18 +329,24 @@ def _field_errors(found: Any) -> tuple[AnswerError, ...]:
 
 
 def _reasons(element: Json) -> list[Reason]:
+    given = element.get("statusReasons")
+    words = [one for one in given[:MAX_REASONS] if isinstance(one, str)] if isinstance(given, list) else []
+    found = [(one if one in REASONS else None, None if one in REASONS else one) for one in words]
+    found += [(reason.get("code"), reason.get("value")) for reason in objects(given)[:MAX_REASONS]]
     return [
-        Reason(code=text(reason.get("code"), 30), text=text(reason.get("value"), _TEXT))
-        for reason in objects(element.get("statusReasons"))[:MAX_REASONS]
-        if text(reason.get("code"), 30) or text(reason.get("value"), _TEXT)
+        Reason(code=code, text=text(said, _TEXT) or REASONS.get(code or ""))
+        for one, said in found
+        for code in (text(one, 30),)
+        if code or text(said, _TEXT)
     ]
 
 
 def _units(value: Any) -> int | None:
     """A whole number of units; the swagger makes it a string."""
-    plain = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    whole = isinstance(plain, str) and plain.isascii() and plain.isdigit() and len(plain) <= _MAX_UNITS
-    return int(plain) if whole else None
+    plain = value.strip() if isinstance(value, str) else value
+    if isinstance(plain, str) and _WHOLE.fullmatch(plain):
+        plain = int(plain.partition(".")[0])
+    return whole(plain, 0, _MOST_UNITS)
 
 
 def _asks(review: Json, lines: tuple[LineDecision, ...]) -> tuple[InformationAsk, ...]:
@@ -331,4 +367,10 @@ def _wants(line: LineDecision) -> bool:
 
 
 def _strings(values: Any) -> list[str]:
-    return [value for given in values[:10] if (value := token(given))] if isinstance(values, list) else []
+    return [value for given in values[:10] if (value := _token(given))] if isinstance(values, list) else []
+
+
+def _token(value: Any) -> str | None:
+    """A code or a number, which some write as a number of JSON."""
+    plain = str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST else value
+    return token(plain)

@@ -4,6 +4,7 @@ Sources: Availity Service Reviews 2.0.0 and Configurations 1.0.0 (their swaggers
 their numbers. The swagger gives codes no lists: entries marked (confirm) are to be compared with the gateway's portal.
 """
 
+import re
 from types import MappingProxyType
 
 from domain.decision import Ending
@@ -53,6 +54,12 @@ ENDINGS = MappingProxyType(
     }
 )
 """Status codes and texts, in capitals, by which a request has ended without a decision (confirm). They never approve."""
+OBJECTS = re.compile(
+    r"\b(?:not (?:certified|approved|authorized)|non-?certified|den(?:y|ied|ial)|pend(?:ed|ing)?|reject(?:ed|ion)|"
+    r"cancel(?:l?ed)?|void(?:ed)?|withdrawn|in (?:progress|review))\b",
+    re.IGNORECASE,
+)
+"""Status texts that an approval by its code cannot have (confirm): by both together nothing is sure."""
 
 _REVIEW = (
     "additionalServiceTypes admissionSource admissionSourceCode admissionType admissionTypeCode "
