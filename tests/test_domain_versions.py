@@ -6,8 +6,8 @@ from domain.actions import SubmitRequest
 from domain.facts import OrderChanged
 from domain.results import read_result
 from domain.work import complete
-from tests.builders import CASE_ID, MONDAY, Hands, covered, order, pinned, said, task, with_facts
-from tests.test_domain_saga import TRACK, answered, changed, choose, sent_by
+from tests.builders import CASE_ID, MONDAY, Hands, answered, covered, order, pinned, said, task, with_facts
+from tests.test_domain_saga import TRACK, changed, choose, sent_by
 
 TUESDAY = MONDAY + timedelta(days=1)
 

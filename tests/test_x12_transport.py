@@ -248,10 +248,14 @@ async def test_every_refusal_has_its_type_and_no_words_of_the_other_side(
     assert wrong.value.code == code
 
 
+def answering(page: httpx.Response) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda _: page
+
+
 async def test_what_is_no_envelope_does_not_say_that_a_mailbox_is_empty() -> None:
     for page in (httpx.Response(200, text="<html>Soon back.</html>"), httpx.Response(200)):
         with pytest.raises(Unreachable, match="core:no_envelope"):
-            await over(lambda _, page=page: page).pick_up(SENT.payload_id, AT)
+            await over(answering(page)).pick_up(SENT.payload_id, AT)
 
 
 @pytest.mark.parametrize("payload", ["not base64!", 7, ["a"]])
