@@ -129,14 +129,14 @@ def check_bundle(bundle: Json, *, inquiry: bool, is_2_2: bool) -> Issues:
     if issues.found or not claims:
         return issues
     url, claim = claims[0]
-    _check_claim(issues, index, url, claim, inquiry=inquiry)
+    _check_claim(issues, index, url, claim, inquiry=inquiry, is_2_2=is_2_2)
     _check_documents(issues, index, claim, is_2_2=is_2_2)
     _check_values(issues, bundle)
-    updates = bool(dicts(claim.get("related")))
+    updates = bool(dicts(claim.get("related"))) and is_2_2
     issues.need(
         len(claims) == (2 if updates else 1),
         "Bundle.entry",
-        "A request has one Claim; an update has two, the new one first and the prior one after it.",
+        "A request has one Claim; an update of PAS 2.2.1 two, the new one first and the prior one after it.",
         "invariant",
     )
     return issues
@@ -182,7 +182,7 @@ def _check_closure(issues: Issues, index: BundleIndex, url: str, resource: Any, 
             issues.add(f"{path}.reference", "The reference does not resolve inside the Bundle.", "not-found")
 
 
-def _check_claim(issues: Issues, index: BundleIndex, url: str, claim: Json, *, inquiry: bool) -> None:
+def _check_claim(issues: Issues, index: BundleIndex, url: str, claim: Json, *, inquiry: bool, is_2_2: bool) -> None:
     place = "Bundle.entry[0].resource"
     issues.need(claim.get("status") == "active", f"{place}.status", "Claim.status must be active.", "value")
     issues.need(claim.get("use") == "preauthorization", f"{place}.use", "Claim.use must be preauthorization.", "value")
@@ -211,13 +211,27 @@ def _check_claim(issues: Issues, index: BundleIndex, url: str, claim: Json, *, i
     items = dicts(claim.get("item"))
     issues.need(items or inquiry or is_cancel(claim), f"{place}.item", "A request needs at least one item.")
     _check_items(issues, claim, items, place, inquiry=inquiry)
-    for number, related in enumerate(dicts(claim.get("related"))):
-        at = f"{place}.related[{number}]"
-        issues.need(
-            first_code(related.get("relationship")) == "prior", at, "related.relationship must be prior.", "value"
-        )
-        prior = index.resource(reference_of(related.get("claim")), url) or {}
-        issues.need(prior.get("resourceType") == "Claim", at, "The prior Claim must stand in the Bundle.")
+    _check_related(issues, index, url, claim, f"{place}.related", is_2_2=is_2_2)
+
+
+def _check_related(issues: Issues, index: BundleIndex, url: str, claim: Json, place: str, *, is_2_2: bool) -> None:
+    """An update names one prior Claim: in PAS 2.2.1 one of its Bundle, in 2.0.1, which has one Claim in it, by identifier."""
+    related = dicts(claim.get("related"))
+    at_most = "An update or a cancel takes the place of exactly one Claim, and nothing else does."
+    issues.need(len(related) == 1 or not (related or is_cancel(claim)), place, at_most, "invariant")
+    for one in related:
+        relationship = first_code(one.get("relationship"))
+        issues.need(relationship == "prior", place, "related.relationship must be prior.", "value")
+        named = one.get("claim")
+        if is_2_2:
+            prior = index.resource(reference_of(named), url) or {}
+            there = prior.get("resourceType") == "Claim" and prior is not claim
+            issues.need(there, place, "The prior Claim must stand in the Bundle.")
+        else:
+            identifier = named.get("identifier") if isinstance(named, dict) else None
+            issues.need(
+                identifier_key(identifier).strip("|"), place, "The prior Claim must be named by its identifier."
+            )
 
 
 def _check_insurance(issues: Issues, index: BundleIndex, url: str, claim: Json, place: str) -> None:

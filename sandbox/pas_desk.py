@@ -11,9 +11,9 @@ from typing import Literal
 
 from sandbox import desk, pas_decide, pas_response
 from sandbox.asked import Asked
-from sandbox.pas_check import claim_key, is_cancel, member_id, requestor_npi
+from sandbox.pas_check import Issues, claim_key, is_cancel, member_id, requestor_npi
 from sandbox.pas_read import read_bundle
-from sandbox.pas_update import missing
+from sandbox.pas_update import compare, same
 from sandbox.pas_words import BundleIndex, codings, dicts, extension, extension_text, identifier_key, reference_of
 from sandbox.payer_table import PayerProfile
 from sandbox.records import Json, LineDecision, Notification, Practice, PriorRequest, Revision
@@ -29,6 +29,8 @@ class Submission:
 
     bundle: Json
     claim: Json
+    prior: Json
+    """The Claim of the Bundle that it takes the place of; empty where there is none."""
     key: str
     bundle_key: str
     digest: str
@@ -60,6 +62,7 @@ def read_submission(bundle: Json, *, inquiry: bool = False) -> Submission:
     return Submission(
         bundle=bundle,
         claim=claim,
+        prior=index.resource(reference_of(_related(claim)), url) or {},
         key=claim_key(claim),
         bundle_key=identifier_key(bundle["identifier"]),
         digest=hashlib.sha256(json.dumps(bundle, sort_keys=True).encode()).hexdigest(),
@@ -140,8 +143,13 @@ def _change(world: World, practice: Practice, payer: PayerProfile, submission: S
         revision = pas_decide.no_updates(pas_decide.Request(submission.claim, "", now, payer))
         refused = _new(submission, payer, "", now, [revision])
         return Taken("refused", pas_response.response_bundle(refused, revision, payer))
-    if not is_cancel(submission.claim) and missing(submission.claim, held.bundle["entry"][0]["resource"]):
-        return Taken("refused", None, "The update leaves out something that an earlier version of the request has.")
+    known: Json = held.bundle["entry"][0]["resource"]
+    if not same(submission.prior or known, known):
+        return Taken("refused", None, "The prior Claim is not as it was sent.")
+    issues = Issues()
+    compare(issues, submission.claim, known)
+    if issues.found:
+        return Taken("refused", None, issues.found[0][1])
     held.versions.append(submission.bundle_key)
     if is_cancel(submission.claim):
         revision = pas_decide.cancelled(state, now)
@@ -176,17 +184,19 @@ def _until(held: PriorRequest, now: datetime) -> list[Revision]:
 
 
 def _prior(practice: Practice, payer: PayerProfile, submission: Submission) -> PriorRequest | None:
-    index = BundleIndex(submission.bundle)
-    url = str(index.entries[0]["fullUrl"])
-    keys = [submission.key]
-    for related in dicts(submission.claim.get("related")):
-        keys.insert(0, claim_key(index.resource(reference_of(related.get("claim")), url) or {}))
-    for key in keys:
+    named = identifier_key(_related(submission.claim).get("identifier"))
+    for key in (claim_key(submission.prior), named, submission.key):
         held = _held(practice, payer, key)
         if held is not None and held.member_id == submission.member:
             return held
     numbers = _numbers(submission.claim)
     return next((held for held in practice.requests if held.payer == payer.id and numbers & _given(held)), None)
+
+
+def _related(claim: Json) -> Json:
+    """How a Claim names the one that it takes the place of; empty where it names none."""
+    named = next(iter(dicts(claim.get("related"))), {}).get("claim")
+    return named if isinstance(named, dict) else {}
 
 
 def _numbers(claim: Json) -> set[str]:

@@ -3,7 +3,7 @@
 Whatever was asked for stays in the update under its sequence; what is marked as changed differs, and what differs is marked.
 """
 
-from sandbox.pas_check import Issues
+from sandbox.pas_check import Issues, is_cancel
 from sandbox.pas_words import PAS, BundleIndex, dicts, extension, extension_code, reference_of
 from sandbox.records import Json
 
@@ -14,15 +14,19 @@ _OF_ITS_TIME = frozenset(
 
 
 def check_update(bundle: Json) -> Issues:
-    """Everything that is wrong with an update's relation to the prior Claim in its Bundle."""
+    """Everything that is wrong with how an update or a cancel (PAS 2.2.1) relates to the prior Claim in its Bundle."""
     issues = Issues()
     index = BundleIndex(bundle)
     url = str(index.entries[0]["fullUrl"])
     claim: Json = index.entries[0]["resource"]
-    related = dicts(claim.get("related"))
+    prior = index.resource(reference_of(dicts(claim.get("related"))[0].get("claim")), url) or {}
+    compare(issues, claim, prior)
+    return issues
+
+
+def compare(issues: Issues, claim: Json, prior: Json) -> None:
+    """Note what is wrong with a Claim that takes the place of `prior`. A cancel of the whole needs no parts."""
     place = "Bundle.entry[0].resource"
-    issues.need(len(related) == 1, f"{place}.related", "An update takes the place of exactly one Claim.", "invariant")
-    prior = index.resource(reference_of(related[0].get("claim")), url) or {}
     own = [entry.get("value") for entry in dicts(claim.get("identifier"))]
     theirs = [entry.get("value") for entry in dicts(prior.get("identifier"))]
     issues.need(
@@ -30,8 +34,16 @@ def check_update(bundle: Json) -> Issues:
     )
     same_ground = all(claim.get(name) == prior.get(name) for name in _GROUND)
     for name in ("item", "supportingInfo"):
-        _check_parts(issues, claim, prior, name, f"{place}.{name}", same_ground=same_ground)
-    return issues
+        if claim.get(name) or not is_cancel(claim):
+            _check_parts(issues, claim, prior, name, f"{place}.{name}", same_ground=same_ground)
+    if is_cancel(claim):
+        gone = all(map(_cancelled, dicts(claim.get("item"))))
+        issues.need(gone, f"{place}.item", "A cancel of the whole cancels every item that it has.", "invariant")
+
+
+def same(one: Json, other: Json) -> bool:
+    """Whether two Claims are the same but for how they name the one that they take the place of."""
+    return {**one, "related": None} == {**other, "related": None}
 
 
 def _check_parts(issues: Issues, claim: Json, prior: Json, name: str, place: str, *, same_ground: bool) -> None:
@@ -61,15 +73,6 @@ def _check_parts(issues: Issues, claim: Json, prior: Json, name: str, place: str
 def _cancelled(part: Json) -> bool:
     marks = [m for m in dicts(part.get("modifierExtension")) if m.get("url") == f"{PAS}modifierextension-infoCancelled"]
     return any(mark.get("valueBoolean") is True for mark in marks)
-
-
-def missing(claim: Json, held: Json) -> bool:
-    """Whether an update leaves out something of the Claim that the payer holds."""
-    names = ("item", "supportingInfo")
-    return any(
-        {p.get("sequence") for p in dicts(held.get(n))} - {p.get("sequence") for p in dicts(claim.get(n))}
-        for n in names
-    )
 
 
 def _content(part: Json) -> Json:

@@ -133,7 +133,7 @@ async def _checked(request: Request, payer: PayerProfile, *, inquiry: bool) -> p
     if issues.found:
         _refuse_all(issues)
     submission = pas_desk.read_submission(bundle, inquiry=inquiry)
-    if submission.asked.kind == "update":
+    if submission.asked.kind in ("update", "cancel") and payer.is_2_2:
         issues = check_update(bundle)
         if issues.found:
             _refuse_all(issues)

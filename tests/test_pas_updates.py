@@ -17,9 +17,9 @@ from domain.order import DocumentRef
 from domain.request import Request
 from sandbox.asked import Asked, AskedDocument, Person
 from sandbox.pas_attach import check_attachment
-from sandbox.pas_check import check_bundle
+from sandbox.pas_check import Issues, check_bundle
 from sandbox.pas_read import read_attachment, read_bundle
-from sandbox.pas_update import check_update
+from sandbox.pas_update import check_update, compare
 from tests.pas_requests import (
     CONTENTS,
     FORM_REF,
@@ -181,9 +181,12 @@ def test_whatever_changes_a_strict_payer_takes_the_update_and_understands_it(dat
 
     prior = drawn()
     changed = drawn(prior=prior, attempt=2, trace="case-4f1b-1-ordering-2", referral=prior.referral)
+    before = submit_bundle(prior, PRACTICE, PAYER, version, CONTENTS)
     bundle = update_bundle(changed, PRACTICE, PAYER, version, CONTENTS)
     assert check_bundle(bundle, inquiry=False, is_2_2=version == "2.2.1").found == []
-    assert check_update(bundle).found == []
+    issues = Issues()
+    compare(issues, bundle["entry"][0]["resource"], before["entry"][0]["resource"])
+    assert issues.found == []
     read = read_bundle(bundle)
     wanted = sorted((one.number, one.units, one.modifiers) for one in changed.service_lines)
     assert [(one.sequence, one.units, one.modifiers) for one in read.lines] == wanted

@@ -378,11 +378,16 @@ def test_the_same_number_with_other_content_is_refused(meridian: PayerClient) ->
 def test_a_cancel_is_confirmed(meridian: PayerClient, suffix: str, expected: list[str]) -> None:
     sent = request_bundle(suffix, lines=2)
     meridian.submit(sent).raise_for_status()
-    cancel = copy.deepcopy(sent)
-    cancel["identifier"]["value"] = "cancel-1"
-    cancel["entry"][0]["resource"]["extension"] = [
+    cancel = update_of(sent, f"{sent['identifier']['value']}.cancel")
+    claim = cancel["entry"][0]["resource"]
+    claim["extension"] = [
         {"url": f"{PAS}extension-certificationType", "valueCodeableConcept": concept(f"{X12}1322", "3")}
     ]
+    kept = meridian.submit(cancel)
+    assert kept.status_code == 422
+    assert "cancels every item" in kept.text
+    for name in ("item", "supportingInfo"):  # which a cancel of the whole need not repeat
+        claim.pop(name, None)
     assert actions(meridian.submit(cancel).raise_for_status().json()) == expected
     meridian.advance(datetime(2026, 3, 20, tzinfo=UTC))
     assert actions(meridian.inquire(sent)["parameter"][0]["resource"]) == expected

@@ -172,7 +172,7 @@ class Writer:
     def _extensions(self) -> list[Json]:
         level = _LEVELS.get(self.request.order.urgency)
         made = [coded("levelOfServiceCode", X12_LEVEL, level)] if level else []
-        if self.payer.sender and self.payer.receiver:
+        if self.is_2_2 and self.payer.sender and self.payer.receiver:
             codes = {
                 "applicationSenderCode": self.payer.sender,
                 "applicationReceiverCode": self.payer.receiver,

@@ -147,8 +147,8 @@ def _certified(item: Json, certification: str) -> Json:
 def _plain(element: Json) -> Json:
     """The element without what was said of it by the message that it stood in."""
     kept = [one for one in element.get("extension", []) if one["url"] not in _OF_ITS_TIME]
-    rest = {name: value for name, value in element.items() if name != "extension"}
-    return rest | {"extension": kept} if kept else rest
+    plain = {**element, "extension": kept}
+    return {name: value for name, value in plain.items() if name != "extension" or kept}
 
 
 def _against(element: Json, old: Json | None) -> Json:

@@ -58,9 +58,7 @@ def update_bundle(
     if prior is None:
         raise ValueError("an update needs the request that it takes the place of")
     sent = _sent(request, practice, payer, version, contents)
-    prior_url = full_url(prior.trace, "claim")
-    claim = sent.claim | {"related": related({"reference": prior_url})}
-    return _bundle(sent.writer, {full_url(request.trace, "claim"): claim, prior_url: sent.before}, request.trace)
+    return _changing(sent.writer, {full_url(request.trace, "claim"): sent.claim}, prior, sent.before, request.trace)
 
 
 def cancel_bundle(
@@ -76,10 +74,10 @@ def cancel_bundle(
     With the `contents` that it and those before it were sent with, the prior Claim is what was sent.
     """
     sent = _sent(request, practice, payer, version, contents)
-    writer, prior_url, trace = sent.writer, full_url(request.trace, "claim"), cancel_trace(request.trace)
+    writer, trace = sent.writer, cancel_trace(request.trace)
     claim = cancelled(sent.claim, numbers, is_2_2=writer.is_2_2)
-    claim |= {"identifier": [writer.identifier(trace)], "related": related({"reference": prior_url})}
-    return _bundle(writer, {full_url(request.trace, "cancel"): claim, prior_url: sent.claim}, trace)
+    claim |= {"identifier": [writer.identifier(trace)], "related": related({"identifier": sent.claim["identifier"][0]})}
+    return _changing(writer, {full_url(request.trace, "cancel"): claim}, request, sent.claim, trace)
 
 
 def inquiry_bundle(
@@ -146,6 +144,18 @@ def _sent(
     # By its identifier: what the prior Claim took the place of must not stand in the Bundle (spec-66).
     claim |= {"related": related({"identifier": writer.identifier(request.prior.trace)})}
     return _Sent(writer, claim, earlier.claim, documents)
+
+
+def _changing(writer: Writer, claims: dict[str, Json], prior: Request, before: Json, identifier: str) -> Json:
+    """The Bundle of a Claim that changes another, which stands in it as it was sent (`before`).
+
+    PAS 2.0.1 has one Claim in a Bundle: there the prior one is only named.
+    """
+    if writer.is_2_2:
+        prior_url = full_url(prior.trace, "claim")
+        named = related({"reference": prior_url})
+        claims = {url: claim | {"related": named} for url, claim in claims.items()} | {prior_url: before}
+    return _bundle(writer, claims, identifier)
 
 
 def _bundle(writer: Writer, claims: dict[str, Json], identifier: str, profile: str = _REQUEST) -> Json:
