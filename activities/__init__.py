@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from temporalio.client import Client
 
+from activities.access import AccessActivities
 from activities.archive import Archive
 from activities.chart import ChartActivities
 from activities.check_in import CheckInActivities
@@ -68,6 +69,7 @@ def case_activities(parts: Parts) -> Activities:
     """What Vigil's own queue serves: everything but what goes to payers."""
     x12 = X12Eligibility(parts.outside, ControlNumbers(parts.database), parts.shelf.get)
     coverage, chart = CoverageActivities(parts.outside, x12), ChartActivities(parts.outside)
+    access = AccessActivities(parts.database)
     practices, intake = parts.outside.practices, Intake(parts.outside, parts.shelf.names)
     sweeps = Sweeps(parts.client, parts.settings, parts.keyring, parts.database, parts.outside, intake)
     return [
@@ -76,7 +78,8 @@ def case_activities(parts: Parts) -> Activities:
         coverage.verify_coverage,
         chart.gather_documents,
         chart.document_in_chart,
-        PacketActivities(parts.outside).prepare_packet,
+        PacketActivities(parts.outside, access).prepare_packet,
+        access.ask_access,
         PatientActivities(parts.outside).notify_patient,
         ProviderActivities(parts.outside).notify_provider,
         CheckInActivities(parts.outside).post_responsibility,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from temporalio import activity
 
+from activities.access import AccessActivities
 from activities.outside import Outside, guarded
 from activities.pas import requester
 from connectors.packet import KIND, MEDIA_TYPE, Cover, Packet, Purpose, make_packet
@@ -19,26 +20,27 @@ from domain.request import Request
 class PacketActivities:
     """Activities on packets."""
 
-    def __init__(self, outside: Outside) -> None:
+    def __init__(self, outside: Outside, access: AccessActivities | None = None) -> None:
         self._outside = outside
+        self._access = access
 
     @activity.defn(name="prepare_packet")
     @guarded
     async def prepare_packet(self, action: PreparePacket) -> list[AnyFact]:
-        """Make the packet of a request and keep it."""
+        """Make the packet of a request and keep it; tell where the way that it should go lets nobody in."""
         made = await packet_of(self._outside, action.request, action.policy, way_to(action.policy, action.request.rail))
         kept = await self._outside.documents.put(action.practice, made.content, KIND, MEDIA_TYPE)
-        return [
-            PacketPrepared(
-                occurred_at=action.now,
-                by="system:packet",
-                source_id=f"{action.key}:packet",
-                track=action.track,
-                attempt=action.request.attempt,
-                packet=kept,
-                pages=made.pages,
-            )
-        ]
+        prepared = PacketPrepared(
+            occurred_at=action.now,
+            by="system:packet",
+            source_id=f"{action.key}:packet",
+            track=action.track,
+            attempt=action.request.attempt,
+            packet=kept,
+            pages=made.pages,
+        )
+        heard = await self._access.heard(action, action.policy.payer, action.request.rail) if self._access else None
+        return [prepared] if heard is None or heard.state == "working" else [prepared, heard]
 
 
 async def packet_of(

@@ -206,6 +206,20 @@ class PreparePacket(Action):
         return f"Prepare the packet for {self.request.payer}"
 
 
+class AskAccess(Action):
+    """Ask what was reported last of a payer's way for people, in any of the practice's cases."""
+
+    kind: Literal["ask_access"] = "ask_access"
+    payer_id: Key
+    rail: Key
+    known: Key = Field(description="How it is known to be in this case.")
+    since: Instant = Field(description="When that was reported; only what is later is news.")
+
+    @property
+    def summary(self) -> str:
+        return f"Ask whether the {self.rail} of {self.payer_id} lets us in again"
+
+
 class NotifyPatient(Action):
     """Tell the patient, once. The text names no health information; details wait behind a login."""
 
@@ -284,7 +298,7 @@ class ReadAppointment(Action):
 
 KNOWN: tuple[type[Action], ...] = (
     PinPolicy, VerifyCoverage, GatherDocuments, SubmitRequest, InquireStatus, WithdrawRequest,
-    SendInformation, AskRequirement, FetchQuestionnaire, PreparePacket, NotifyPatient,
+    SendInformation, AskRequirement, FetchQuestionnaire, PreparePacket, AskAccess, NotifyPatient,
     NotifyProvider, DocumentInChart, PostResponsibility, ReadAppointment,
 )  # fmt: skip
 

@@ -1,15 +1,16 @@
 """People's ways to a payer: the packet and what to type come with the task, proof by the way it went, and trouble as a state."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from domain.actions import PreparePacket
+from domain.actions import AskAccess, PreparePacket
 from domain.base import Stage, Turn
 from domain.case import Case
 from domain.facts import (
+    HEARD,
     ActionBegun,
     ActionEnded,
     ChannelReported,
@@ -32,7 +33,7 @@ from domain.rules.access import RESTORE, access, no_way_in, troubled
 from domain.rules.asking import Person
 from domain.rules.packet import by_hand, packet_cause, packet_of
 from domain.work import WrongResult, claim, complete, forms_of, outcome
-from tests.builders import CASE_ID, MONDAY, Hands, at, document, known, of_kind, order, said, with_facts
+from tests.builders import CASE_ID, MONDAY, Hands, at, document, known, of_kind, order, said, submitted, with_facts
 from tests.paper_desk import slice_by
 
 BY = "person:ines"
@@ -397,3 +398,60 @@ def test_trouble_may_be_said_without_a_task_and_never_of_what_works() -> None:
     works = read_result({"result": "channel_trouble", "state": "working", "rail": "portal"})
     with pytest.raises(WrongResult, match="known to be already"):
         outcome(case, works, by=BY, now=MONDAY, source_id="o")
+
+
+# --- heard of from another case --------------------------------------------------------------------------------------------
+
+
+def heard(state: str, source: str, at_: datetime = MONDAY) -> ChannelReported:
+    fact = said(
+        ChannelReported, source, now=at_, by=HEARD, payer="keystone-sf", rail="portal", state=state, track=TRACK
+    )
+    assert isinstance(fact, ChannelReported)
+    return fact
+
+
+def test_a_case_that_heard_of_it_waits_without_a_task_and_asks_until_it_is_mended() -> None:
+    hands = Hands(with_facts(keystone(), [heard("credentials", "h")], MONDAY))
+    planned = hands.turn()
+    assert not hands.case.open_tasks
+    assert "A supervisor restores it" in planned.why
+    assert any(clock.key.startswith("access/portal/") for clock in planned.clocks)
+    assert planned.wake_at is not None
+    assert MONDAY < planned.wake_at <= MONDAY + timedelta(minutes=5)
+    asked = of_kind(hands.turn(planned.wake_at).actions, AskAccess)
+    assert [(a.payer_id, a.rail, a.known, a.since) for a in asked] == [("keystone-sf", "portal", "credentials", MONDAY)]
+    now = hands.now
+    for _ in range(3):  # nothing has changed
+        for action in hands.begun:
+            hands.keeping.end(action, [], now)
+        now = hands.turn(now).wake_at or now
+        hands.turn(now)
+    assert len([cause for cause in hands.case.actions if cause.startswith("ask_access/")]) >= 3
+    (asking,) = of_kind(hands.begun, AskAccess)
+    hands.keeping.end(asking, [heard("working", "mended", now)], now)
+    hands.turn(now)
+    assert asked_by(hands.case) == ["portal"]
+
+
+def test_what_nobody_mends_in_time_becomes_the_cases_own_task() -> None:
+    case = with_facts(keystone(), [heard("credentials", "h")], MONDAY)
+    due = next(clock.due for clock in plan(case, MONDAY, [access]).clocks if clock.key.startswith("access/"))
+    assert lone_tasks(case, access) == []
+    (late,) = [ask for ask in access(case, due) if isinstance(ask, Person)]
+    assert late.title.startswith("For the supervisor")
+
+
+def test_what_is_heard_late_does_not_outdo_what_was_said_here_since() -> None:
+    works = with_facts(keystone(), [reported("down"), reported("working")], MONDAY)
+    stale = with_facts(works, [heard("down", "h", MONDAY - timedelta(hours=1))], MONDAY)
+    assert troubled(stale, "keystone-sf", "portal") is None
+
+
+def test_an_urgent_case_that_hears_of_it_goes_the_next_way_and_asks_no_more_once_the_payer_has_it() -> None:
+    case = with_facts(keystone("urgent"), [heard("down", "h")], MONDAY)
+    assert asked_by(case) == ["fax"]
+    later_ = MONDAY + timedelta(hours=2)
+    assert of_kind(list(access(case, later_)), AskAccess)
+    sent = submitted().model_copy(update={"rail": "fax"})
+    assert not of_kind(list(access(with_facts(case, [sent], MONDAY), later_)), AskAccess)

@@ -37,6 +37,7 @@ from domain.facts.order import (
 )
 from domain.facts.own import ActionBegun, ActionEnded, ClockBreached, ClockExtended, Failure, PlanFailed
 from domain.facts.request import (
+    HEARD,
     AnswerNotUnderstood,
     ChannelReported,
     DecisionReceived,
@@ -141,6 +142,7 @@ def write_fact(fact: Fact) -> bytes:
 
 
 __all__ = [
+    "HEARD",
     "KNOWN",
     "MAX_CASE_BYTES",
     "MAX_FACT_BYTES",

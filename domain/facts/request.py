@@ -101,13 +101,25 @@ class PacketPrepared(Fact):
     pages: int = Field(ge=1)
 
 
+HEARD = "system:access"
+"""Who tells a case what was reported in another one."""
+
+
 class ChannelReported(Fact):
-    """A person said how a channel is: it works again, or credentials, a second factor or the system itself fail."""
+    """A person said how a channel is: it works again, or credentials, a second factor or the system itself fail.
+
+    Said in this case, or in another of the practice (`by` is `HEARD` then).
+    """
 
     kind: Literal["channel_reported"] = "channel_reported"
     payer: Key
     rail: Key
     state: Literal["working", "credentials", "second_factor", "down"]
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it was reported in another case."""
+        return self.by == HEARD
 
 
 class RequestWithdrawn(Fact):
