@@ -58,7 +58,7 @@ def by_pas(message: dict[str, Any], version: Version, *, inquiry: bool = False) 
     bundle = json.loads(encode(message))
     issues = check_bundle(bundle, inquiry=inquiry, is_2_2=version == "2.2.1")
     assert not issues.found
-    if len([e for e in bundle["entry"] if e["resource"]["resourceType"] == "Claim"]) > 1 and version == "2.2.1":
+    if len([e for e in bundle["entry"] if e["resource"]["resourceType"] == "Claim"]) > 1:
         assert not check_update(bundle).found
     read = pas_read.read_bundle(bundle, inquiry=inquiry)
     forms = {"QuestionnaireResponse"}
