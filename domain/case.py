@@ -11,8 +11,6 @@ from domain.attempt import DIFFERING, Attempt, empty, with_key
 from domain.base import Frozen
 from domain.decision import Number, Outcome
 from domain.facts import (
-    MAX_CASE_BYTES,
-    MAX_FACT_BYTES,
     ActionBegun,
     ActionEnded,
     AppointmentChanged,
@@ -58,8 +56,6 @@ from domain.order import Appointment, AppointmentStatus, DocumentRef, Order
 from domain.policy import PolicySlice
 from domain.track import Task, Track, Try, changed_task, changed_track, with_requirement
 
-_RESERVE = 64 * 1024
-"""What is left of a full case to what Vigil itself records, so that it can be brought to its end."""
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -222,16 +218,6 @@ def replay(case_id: str, facts: Iterable[Fact]) -> Case:
     return case
 
 
-def too_large(case: Case, fact: Fact) -> str | None:
-    """Why a fact cannot be kept, as a sentence, or None."""
-    size = len(write_fact(fact))
-    if size > MAX_FACT_BYTES:
-        return f"This is {size} bytes; a fact may have {MAX_FACT_BYTES}. Attach what is long as a document."
-    if case.size + size > MAX_CASE_BYTES - _RESERVE:
-        return f"The case is full: it may have {MAX_CASE_BYTES} bytes. Attach what is long as a document."
-    return None
-
-
 def cause_of(action_key: str) -> str:
     """The cause in an action's key, which is `<cause>/<try>`."""
     return action_key.rpartition("/")[0]
@@ -341,9 +327,7 @@ def _apply(case: Case, fact: Fact) -> Case:
             way = f"{fact.payer}/{fact.rail}"
             held = case.channels.get(way)
             same = held is not None and held.state == fact.state
-            # What is heard from elsewhere may be older than what somebody said here.
-            late = held is not None and fact.is_heard and fact.occurred_at < held.occurred_at
-            return case if same or late else replace(case, channels=with_key(case.channels, way, fact))
+            return case if same else replace(case, channels=with_key(case.channels, way, fact))
         case ClockBreached():
             return replace(case, breached=with_key(case.breached, fact.clock, fact))
         case PlanFailed():

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from domain.actions import KNOWN, Action
 from domain.base import Stage, Turn
-from domain.case import Answer, Case, record, too_large
+from domain.case import Answer, Case, record
 from domain.facts import (
     ActionBegun,
     ActionEnded,
@@ -24,6 +24,7 @@ from domain.facts import (
     UnknownFact,
 )
 from domain.plan import Plan, Settled
+from domain.room import has_room_for_notice, too_large
 
 PLAN_AGAIN = timedelta(hours=1)
 _REPEATABLE = frozenset(str(kind.model_fields["kind"].default) for kind in KNOWN if not kind.single_shot)
@@ -47,11 +48,14 @@ class Keeping:
     def take(self, facts: Sequence[Fact], now: datetime) -> Answer:
         """Record what was reported. The answer is the last fact's; a repeated one changes nothing.
 
-        A fact that is too large to be kept is replaced by one that says so, under the same source id.
+        A fact that is too large to be kept is replaced by one that says so, under the same source id; where a case is so
+        full that this would not end either, it is not kept: an operator has known for long that the case is full.
         """
         answer = Answer(n=self.case.n, repeated=True)
         for fact in facts:
-            answer = self._record(self._kept(fact), now)
+            kept = self._kept(fact)
+            if kept is fact or has_room_for_notice(self.case):
+                answer = self._record(kept, now)
         return answer
 
     def take_turn(self, settled: Settled, now: datetime) -> tuple[Action, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from domain.case import Case, may_be_retracted, record, too_large
+from domain.case import Case, may_be_retracted, record
 from domain.decision import NumberType, Outcome
 from domain.facts import (
     DecisionReceived,
@@ -18,6 +18,7 @@ from domain.facts import (
 )
 from domain.messages import Refusal
 from domain.order import differences
+from domain.room import too_large
 
 _GOOD = {Outcome.APPROVED, Outcome.PARTLY_APPROVED, Outcome.MODIFIED}
 

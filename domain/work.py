@@ -53,6 +53,7 @@ FORMS: dict[TaskKind, tuple[ResultName, ...]] = {
 _BY_KEY: dict[str, tuple[ResultName, ...]] = {
     "review_change": (_R.ACKNOWLEDGED, _R.RESEND, _R.UPDATE),
     "review_visit": (_R.VISIT,),
+    "unneeded": (_R.WITHDRAWN, _R.ACKNOWLEDGED),
     "withdraw": (_R.WITHDRAWN,),
     "request_ended": (_R.RESEND, _R.INFORMATION_SENT, _R.DECIDED),
     ATTACH: (_R.INFORMATION_SENT, _R.DOCUMENTS_ATTACHED, _R.DECIDED, _R.CHANNEL_TROUBLE),

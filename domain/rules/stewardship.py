@@ -1,21 +1,37 @@
-"""Duty: nothing unknown is lost: facts that this release does not know, and orders that changed under a request."""
+"""Duty: nothing is lost unseen: facts that this release does not know, a full case, a request that nobody waits for."""
 
 import re
 from datetime import datetime
 
-from domain.attempt import DIFFERING
+from domain.attempt import DIFFERING, Attempt
 from domain.base import Stage, Turn
 from domain.case import Case
 from domain.decision import Outcome
 from domain.facts import DecisionReceived, NewAttemptOrdered, TaskKind
 from domain.policy_rules import WorkKind
+from domain.room import is_full
 from domain.rules.asking import Asks, Person, allow
+from domain.rules.submission import lost_on, trace_of
 from domain.track import Track
 
 
 def stewardship(case: Case, now: datetime) -> Asks:
     """A person looks at what Vigil cannot place."""
     allowed = allow(case, now, case.policies.get(case.order.primary.payer), WorkKind.REVIEW)
+    if is_full(case):
+        yield Person(
+            key="full",
+            kind=TaskKind.OPERATOR,
+            stage=Stage.REQUIREMENT,
+            turn=Turn.OPERATOR,
+            title="The case is full: what is reported from now on is not kept. See what fills it, and go on by hand.",
+            checklist=(
+                "Find out who reports so much, and stop it.",
+                "Finish what is open at the payer by telephone, cancel the order, and order what is left anew.",
+            ),
+            time=allowed,
+            again=None,
+        )
     for fact in case.unknown:
         yield Person(
             key=f"review_unknown/{fact.ref}",
@@ -41,6 +57,34 @@ def stewardship(case: Case, now: datetime) -> Asks:
                 track=key,
                 cause=track.changed,
             )
+        elif not track.lines_required and (track.attempt.is_at_payer or lost_on(case, track) is not None):
+            yield _unneeded(case, now, track, track.attempt)
+        for number in sorted(track.attempts):
+            if number > track.allowed and track.attempts[number].is_at_payer:
+                yield _unneeded(case, now, track, track.attempts[number])
+
+
+def _unneeded(case: Case, now: datetime, track: Track, attempt: Attempt) -> Person:
+    """The payer has, or may have, a request that nobody waits for: nothing requires it any more, or its order was taken back."""
+    policy = case.policies.get(track.requirement.payer)
+    number = attempt.number
+    return Person(
+        key=f"unneeded/{track.key}/{number}",
+        kind=TaskKind.REVIEW,
+        stage=Stage.DECISION,
+        turn=Turn.STAFF,
+        title="The payer has, or may have, a request that nobody needs any more. Take it back, or let it stand.",
+        checklist=(
+            f"Our trace number: {trace_of(case, track, number)}",
+            "Ask the ordering provider. Record the reference where the payer took it back.",
+            "Where it is required after all: record what the payer requires.",
+        ),
+        time=allow(case, now, policy, WorkKind.REVIEW),
+        track=track.key,
+        attempt=number,
+        rail=attempt.rail,
+        again=None,
+    )
 
 
 def _late_approvals(case: Case, now: datetime, track: Track) -> Asks:

@@ -229,10 +229,10 @@ def search(
 ) -> Asks:
     """The request may have arrived. Look for it; what the channel's searches do not find, a person finds out by its trace.
 
-    With `once` the person's word ends it: nothing is sent anew.
+    With `once` the person's word ends it: nothing is sent anew, so no rules are waited for.
     """
     attempt = track.attempt
-    if policy is None and awaits_rules(case, now, track.requirement.payer):
+    if policy is None and not once and awaits_rules(case, now, track.requirement.payer):
         return
     yield from _proof_due(track, policy, lost)
     channel = looked_for_by(policy, lost.rail)

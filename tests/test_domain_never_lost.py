@@ -1,0 +1,94 @@
+"""Nothing is lost unseen, by example: requests that nobody waits for, and what a full case does with more."""
+
+from datetime import timedelta
+
+from domain.base import Stage, Turn
+from domain.case import Case
+from domain.facts import (
+    MAX_CASE_BYTES,
+    Fact,
+    FactRetracted,
+    Failure,
+    NewAttemptOrdered,
+    NoteAdded,
+    NotificationClaimed,
+    OrderCancelled,
+    OrderChanged,
+    RequirementDetermined,
+    TaskOpened,
+)
+from domain.keeping import Keeping
+from domain.refusal import refuse
+from domain.work import forms_of
+from tests.builders import MONDAY, Hands, at, done, known, of_kind, order, said, submitted, with_facts, work
+
+TRACK = "1-ordering"
+INES, JO = "person:ines", "person:jo"
+
+
+def unneeded(case: Case) -> list[TaskOpened]:
+    opened = (task.opened for task in case.open_tasks)
+    return [task for task in opened if task.task.startswith("unneeded/")]
+
+
+def not_required() -> Fact:
+    lines = ({"line": 1, "authorization": "not_required", "rule": "payer: Dana"},)
+    return said(RequirementDetermined, "called", by=INES, track=TRACK, rank=1, payer="meridian-ppo", lines=lines)
+
+
+def test_a_request_that_nothing_requires_any_more_is_a_persons_to_take_back_or_leave() -> None:
+    case, plan = at(known(order(), submitted(), not_required()), MONDAY)
+    (opened,) = unneeded(case)
+    assert plan.turn is Turn.STAFF
+    assert set(forms_of(opened)) == {"withdrawn", "acknowledged"}
+    case, _ = at(with_facts(case, [done(opened, MONDAY, "acknowledged")], MONDAY), MONDAY)
+    assert not unneeded(case)
+
+
+def test_so_is_one_that_may_have_arrived() -> None:
+    hands = Hands(known(order()))
+    hands.turn()
+    hands.fail("submit_request", Failure.AMBIGUOUS)
+    hands.keeping.take([not_required()], MONDAY)
+    hands.turn()
+    assert unneeded(hands.case)
+
+
+def test_a_request_whose_order_to_send_it_anew_was_taken_back_is_not_forgotten_at_the_payer() -> None:
+    anew = said(NewAttemptOrdered, "anew", by=INES, track=TRACK, attempt=2, reason="Sent anew.")
+    back = said(FactRetracted, "back", by=INES, retracted="anew", reason="Wrong case.", signed_by=JO)
+    case = known(order(), submitted(), anew, submitted(attempt=2))
+    assert not unneeded(at(case, MONDAY)[0])
+    case, _ = at(with_facts(case, [back], MONDAY), MONDAY)
+    assert [task.attempt for task in unneeded(case)] == [2]
+
+
+def test_what_may_be_at_the_payer_is_settled_before_an_order_closes_that_was_changed_and_cancelled() -> None:
+    hands = Hands(known(order()))
+    hands.turn()
+    hands.fail("submit_request", Failure.AMBIGUOUS)
+    changed = order(code="93970", category="venous_doppler")
+    off = said(OrderCancelled, "off", by=INES, reason="No longer wanted.")
+    hands.keeping.take([said(OrderChanged, "other", by=INES, order=changed), off], MONDAY)
+    for action in [a for a in hands.begun if a.kind != "submit_request"]:
+        hands.keeping.end(action, [], MONDAY)
+    assert hands.turn().stage is not Stage.CLOSED
+    assert work(hands.case) == ["find_request"]
+
+
+def test_a_flood_of_reports_fills_no_case_over_its_limit_and_an_operator_knows() -> None:
+    keeping, now = Keeping(known(order())), MONDAY
+    for place in range(4000):
+        now += timedelta(minutes=1)
+        claim = said(NotificationClaimed, f"call-{place}", now, payer="meridian-ppo", why="No signature.")
+        keeping.take([claim], now)
+        assert keeping.case.size < MAX_CASE_BYTES - 16 * 1024
+    assert "operator" in work(at(keeping.case, now)[0])
+    kept = keeping.case.n
+    answer = keeping.take([said(NotificationClaimed, "one more", now, payer="meridian-ppo", why="No signature.")], now)
+    assert (answer.n, keeping.case.n) == (kept, kept)
+    note = said(NoteAdded, "note", now, by=INES, text="The payer called.")
+    refusal = refuse(keeping.case, note, now)
+    assert refusal is not None
+    assert (refusal.code, "full" in refusal.sentence) == ("too_large", True)
+    assert len(of_kind(keeping.case.facts, NotificationClaimed)) > 1000
