@@ -17,7 +17,6 @@ from api.problems import Problem
 from api.services import Services
 from api.signatures import Signature, Timestamp, is_signed
 from api.webhook_facts import Event, claimed, event_of
-from api.webhooks import CLAIM_EVERY
 from domain.case import Case
 from domain.policy_rules import Rail
 from runtime.errors import MissingSecret
@@ -71,7 +70,7 @@ async def _hint(services: Services, vendor: str, event: Event) -> None:
         case = await services.cases.case(practice, event.case_id) if practice else None
         payer = _payer_by(case, event, vendor) if case else None
         if practice and payer:
-            await services.cases.notice(practice, event.case_id, [claimed(payer, services.clock(), CLAIM_EVERY)])
+            await services.cases.notice(practice, event.case_id, [claimed(payer, services.clock())])
     except Problem:
         return  # no such case, or Temporal is away: the plan looks anyway
 

@@ -1,5 +1,6 @@
 """Problems as RFC 9457 has them (`application/problem+json`): what went wrong, in which field, and what to do about it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from domain.intake import Filler, Missing, who_fills
+from domain.intake import Filler, Missing, pointer_of, wrong
 from domain.messages import Refusal
 from runtime.logs import get_logger
 from store.errors import CursorInvalid, KeyReused, SignoffRefused, SpoolFull, StoreAway
@@ -102,7 +103,7 @@ _REFUSALS = {
 
 def refused(refusal: Refusal) -> Problem:
     """A case's refusal as a problem."""
-    fields = [FieldProblem(pointer=_pointer(f), field=f, detail=refusal.sentence) for f in refusal.fields]
+    fields = [FieldProblem(pointer=pointer_of(f), field=f, detail=refusal.sentence) for f in refusal.fields]
     status = _REFUSALS.get(refusal.code, 409)
     return Problem(status, refusal.code, refusal.sentence, title="The case does not take this", errors=fields)
 
@@ -120,34 +121,18 @@ def incomplete(missing: Sequence[Missing]) -> Problem:
     )
 
 
-def wrong_fields(error: ValidationError | RequestValidationError, *, order: bool = False) -> Problem:
+def wrong_fields(error: ValidationError | RequestValidationError) -> Problem:
     """What is wrong with a body or a query, without any of its values."""
     errors = []
-    for one in error.errors():
-        place = [part for part in one["loc"] if part not in ("body", "query", "path", "header")]
-        field = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
-        detail = one["msg"].removeprefix("Value error, ") if one["type"] in _SAFE else _plain(one["type"])
-        errors.append(
-            FieldProblem(pointer=_pointer(field), field=field, detail=detail, who=who_fills(field) if order else None)
-        )
+    for said, why in wrong(error.errors()):
+        field = re.sub(r"^(body|query|path|header)(\.|$)", "", said)
+        errors.append(FieldProblem(pointer=pointer_of(field), field=field, detail=why))
     return Problem(
         422,
         "fields_invalid",
         "The request has fields that are missing or cannot be used; `errors` names each.",
         errors=errors[:50],
     )
-
-
-_SAFE = frozenset({"value_error", "missing", "extra_forbidden", "literal_error", "enum", "union_tag_not_found"})
-"""Kinds of pydantic's errors whose text never quotes what was sent."""
-
-
-def _plain(kind: str) -> str:
-    return f"This cannot be used ({kind.replace('_', ' ')})."
-
-
-def _pointer(field: str) -> str:
-    return "/" + field.replace("[", "/").replace("]", "").replace(".", "/") if field else ""
 
 
 def answer(request: Request, problem: Problem) -> JSONResponse:

@@ -21,9 +21,13 @@ from domain.facts import (
 )
 from domain.order import DocumentRef
 from domain.policy_rules import Rail
+from domain.rules.channels import submit_cause
 from domain.rules.submission import request_of
 
 _TRACE = re.compile(r"^(case-[a-z2-7]{26})-([a-z0-9-]{1,60})-([1-9][0-9]{0,3})$")
+
+_CLAIM_EVERY = timedelta(minutes=10)
+"""At most one claim in this time reaches a case: it is part of the claim's source id."""
 
 
 class Event(NamedTuple):
@@ -62,9 +66,9 @@ def event_of(trace: str | None) -> Event | None:
     return Event(match[1], match[2], int(match[3])) if match else None
 
 
-def claimed(payer: str, now: datetime, every: timedelta) -> NotificationClaimed:
-    """Somebody claims that a payer has news. The same fact for all claims within `every`."""
-    window = int(now.timestamp() // every.total_seconds())
+def claimed(payer: str, now: datetime) -> NotificationClaimed:
+    """Somebody claims that a payer has news. The same fact for all claims of ten minutes, whoever makes them."""
+    window = int(now.timestamp() // _CLAIM_EVERY.total_seconds())
     return NotificationClaimed(
         occurred_at=now,
         by="system:webhook",
@@ -88,6 +92,9 @@ def facts_of(case: Case, event: Event, body: bytes, *, raw: DocumentRef | None, 
     Where trace and member do not both fit, or more than one answer claims to be it, nothing is believed: it is a claim.
     """
     track = case.tracks[event.track]
+    if submit_cause(track, event.attempt, Rail.PAS) not in case.actions:
+        # We never set out to send it: an answer to it would decide a request that is yet to be made.
+        return [claimed(track.requirement.payer, now)]
     mine = ours(request_of(case, track, event.attempt, Rail.PAS, now))
     found = [
         decision
@@ -95,7 +102,7 @@ def facts_of(case: Case, event: Event, body: bytes, *, raw: DocumentRef | None, 
         if decision.trace == mine.trace and mine.answered_by(decision)
     ]
     if len(found) != 1:
-        return [claimed(track.requirement.payer, now, timedelta(minutes=10))]
+        return [claimed(track.requirement.payer, now)]
     about = _About(
         occurred_at=now,
         by=f"system:pas:{track.requirement.payer}",

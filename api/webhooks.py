@@ -4,7 +4,6 @@ Verified means: signed by the payer's secret just now (`api.signatures`), and no
 told nothing but that.
 """
 
-from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -32,8 +31,6 @@ from store.errors import StoreAway
 router = APIRouter(prefix="/v1/webhooks/payers", tags=["webhooks"])
 log = get_logger(__name__)
 
-CLAIM_EVERY = timedelta(minutes=10)
-"""At most one claim in this time reaches a case, whoever makes it: it is part of the claim's source id."""
 _MAX_EVENTS = 20
 
 
@@ -160,7 +157,7 @@ async def _claim(services: Services, payer: str, body: bytes) -> None:
     try:
         case = await _case(services, payer, events[0]) if events else None
         if case is not None:
-            await services.cases.notice(case.practice, case.id, [claimed(payer, now, CLAIM_EVERY)])
+            await services.cases.notice(case.practice, case.id, [claimed(payer, now)])
     except Problem:
         return  # Temporal is away: the follow-ups ask anyway
 

@@ -23,9 +23,12 @@ class Resources:
         self._by_key: dict[str, Resource] = {}
         self._all: list[Resource] = []
         for url, resource in _entries(given):
+            named = [url, f"{resource.get('resourceType')}/{resource.get('id')}" if resource.get("id") else ""]
+            keys = [key for key in named if key]
+            if any(self._by_key.get(key) == resource for key in keys):
+                continue  # sent twice, it is there once
             self._all.append(resource)
-            keys = [url, f"{resource.get('resourceType')}/{resource.get('id')}" if resource.get("id") else ""]
-            for key in filter(None, keys):
+            for key in keys:
                 self._by_key.setdefault(key, resource)
 
     def of_type(self, kind: str) -> list[Resource]:

@@ -1,16 +1,33 @@
 """What every model of the domain shares: frozen, strict, with aware instants."""
 
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic_core import PydanticCustomError
 
 
 class Frozen(BaseModel):
     """A value: never changed, and refused when it says more than the model knows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+_WRITTEN = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _as_written(kind: str) -> Callable[[object], object]:
+    """Refuse a number, also as text: it would be taken for seconds since 1970, which nobody means."""
+
+    def check(value: object) -> object:
+        if isinstance(value, int | float) or (isinstance(value, str) and not _WRITTEN.match(value)):
+            raise PydanticCustomError(kind, "write the year, the month and the day, as in 2026-12-01")
+        return value
+
+    return check
 
 
 def _in_utc(instant: datetime) -> datetime:
@@ -24,8 +41,11 @@ def _in_utc(instant: datetime) -> datetime:
         raise ValueError(msg) from None
 
 
-Instant = Annotated[datetime, AfterValidator(_in_utc)]
+Instant = Annotated[datetime, BeforeValidator(_as_written("datetime_parsing")), AfterValidator(_in_utc)]
 """A moment, kept in UTC. Local time is a matter of display and of calendars."""
+
+Day = Annotated[date, BeforeValidator(_as_written("date_parsing"))]
+"""A calendar day, as people and systems write it."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Sentence = Annotated[str, StringConstraints(max_length=1000)]

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from domain.base import Frozen, Sentence
 from domain.facts import OrderReceived
@@ -35,7 +36,7 @@ class Missing(Frozen):
     @property
     def pointer(self) -> str:
         """The field as a JSON pointer (RFC 6901), as in `/coverages/0/member_id`."""
-        return "/" + re.sub(r"\[(\d+)\]", r"/\1", self.field).replace(".", "/") if self.field else ""
+        return pointer_of(self.field)
 
 
 _WHO: tuple[tuple[str, Filler], ...] = (
@@ -81,6 +82,11 @@ _REMEDIES = {
     "datetime_type": "This must be an instant with its offset, as 2026-12-01T09:30:00-06:00.",
     "datetime_parsing": "This must be an instant with its offset, as 2026-12-01T09:30:00-06:00.",
     "datetime_from_date_parsing": "This must be an instant with its offset, as 2026-12-01T09:30:00-06:00.",
+    "greater_than_equal": "This number is too small.",
+    "less_than_equal": "This number is too large.",
+    "string_unicode": "This is not whole Unicode text; type it anew.",
+    "union_tag_not_found": "This lacks the name of its form.",
+    "union_tag_invalid": "There is no form of this name.",
     "bool_type": "This must be true or false.",
     "bool_parsing": "This must be true or false.",
 }
@@ -100,12 +106,24 @@ _FORMS = {
 def problems(error: ValidationError) -> tuple[Missing, ...]:
     """What a draft order lacks, from pydantic's word, a problem a field, without any value of it."""
     found: dict[str, Missing] = {}
-    for one in error.errors(include_url=False, include_context=False, include_input=False):
-        field, why = _field(one["loc"]), _sentence(one["type"], one["loc"], one["msg"])
-        if one["type"] == "value_error":
-            field = _named(field, one["msg"])
+    for field, why in wrong(error.errors(include_url=False, include_context=False, include_input=False)):
         found.setdefault(field, Missing(field=field, why=why, who=who_fills(field)))
     return tuple(found.values())
+
+
+def wrong(errors: Sequence[ErrorDetails]) -> Iterator[tuple[str, str]]:
+    """Each field that pydantic finds wrong, with a sentence for whoever sent it, without any value."""
+    for one in errors:
+        kind, loc = one["type"], one["loc"]
+        if kind == "too_short" and any(other["loc"][: len(loc)] == loc != other["loc"] for other in errors):
+            continue  # it is short of the entries that are wrong themselves
+        field = _field(loc)
+        yield _named(field, one["msg"]) if kind == "value_error" else field, _sentence(kind, loc, one["msg"])
+
+
+def pointer_of(field: str) -> str:
+    """A field as a JSON pointer."""
+    return "/" + re.sub(r"\[(\d+)\]", r"/\1", field).replace(".", "/") if field else ""
 
 
 def missing(draft: object) -> tuple[Missing, ...]:
@@ -158,6 +176,9 @@ def _sentence(kind: str, loc: Sequence[int | str], message: str) -> str:
         sentence = message.removeprefix("Value error, ")
         return f"{sentence[:1].upper()}{sentence[1:]}."
     name = next((part for part in reversed(loc) if isinstance(part, str)), "")
+    if kind in {"enum", "literal_error"}:
+        # They name what may be said, and not what was.
+        return message.replace("Input should be", "This must be") + "."
     if kind == "string_pattern_mismatch":
         return _FORMS.get(name, "This is not of the expected form.")
-    return _REMEDIES.get(kind, "This cannot be used; see the order's description in the API's documentation.")
+    return _REMEDIES.get(kind, "This cannot be used; see its description in the API's documentation.")

@@ -1,13 +1,14 @@
 """The order: who needs what, by whom, where, when, and who should pay. All that the practice knows when it asks."""
 
 import re
-from datetime import date
+import unicodedata
+from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from domain.base import Frozen, Instant, Key, Name
+from domain.base import Day, Frozen, Instant, Key, Name
 
 
 class Urgency(StrEnum):
@@ -57,6 +58,32 @@ def _icd10(value: str) -> str:
     return bare if len(bare) == 3 else f"{bare[:3]}.{bare[3:]}"  # noqa: PLR2004
 
 
+_Time = TypeVar("_Time", date, datetime)
+
+
+def _typed(value: str) -> str:
+    if any(unicodedata.category(sign) in {"Cc", "Cs"} or sign in _TURNS for sign in value):
+        msg = "this holds control characters; type it anew"
+        raise ValueError(msg)
+    return value
+
+
+def _of_our_time(value: _Time) -> _Time:
+    if not _YEARS[0] <= value.year <= _YEARS[1]:
+        msg = f"the year lies between {_YEARS[0]} and {_YEARS[1]}"
+        raise ValueError(msg)
+    return value
+
+
+_TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Signs that turn the direction of writing: what is shown is then not what is sent."""
+_YEARS = (1850, 2200)
+"""Further away no date of an order is meant, and calendars end."""
+
+_Typed = Annotated[Name, AfterValidator(_typed)]
+_Id = Annotated[Key, AfterValidator(_typed)]
+_Day = Annotated[Day, AfterValidator(_of_our_time)]
+_Moment = Annotated[Instant, AfterValidator(_of_our_time)]
 Npi = Annotated[str, AfterValidator(_npi)]
 Icd10 = Annotated[str, AfterValidator(_icd10)]
 ProcedureCode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{5}$")]
@@ -67,8 +94,8 @@ State = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 class Address(Frozen):
     """A postal address in the United States."""
 
-    line: Name
-    city: Name
+    line: _Typed
+    city: _Typed
     state: State
     postal_code: Annotated[str, StringConstraints(pattern=r"^[0-9]{5}(-?[0-9]{4})?$")]
 
@@ -76,10 +103,10 @@ class Address(Frozen):
 class Patient(Frozen):
     """The person whose care it is, as the practice's record has them."""
 
-    id: Key = Field(description="The patient's id in the ordering system.")
-    family_name: Name
-    given_name: Name
-    birth_date: date
+    id: _Id = Field(description="The patient's id in the ordering system.")
+    family_name: _Typed
+    given_name: _Typed
+    birth_date: _Day
     sex: Sex = Sex.UNKNOWN
     language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")] = "en"
     phone: str | None = Field(default=None, max_length=30)
@@ -100,7 +127,7 @@ class Coverage(Frozen):
     relationship: Relationship = Relationship.SELF
     subscriber_family_name: str | None = Field(default=None, max_length=100)
     subscriber_given_name: str | None = Field(default=None, max_length=100)
-    subscriber_birth_date: date | None = None
+    subscriber_birth_date: _Day | None = None
 
     @model_validator(mode="after")
     def _names_the_subscriber(self) -> Self:
@@ -119,8 +146,8 @@ class Provider(Frozen):
     """A clinician: ordering, rendering or primary care."""
 
     npi: Npi
-    family_name: Name
-    given_name: Name
+    family_name: _Typed
+    given_name: _Typed
     taxonomy: Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{10}$")] | None = None
     phone: str | None = Field(default=None, max_length=30)
     fax: str | None = Field(default=None, max_length=30)
@@ -130,7 +157,7 @@ class Facility(Frozen):
     """Where the service is given."""
 
     npi: Npi
-    name: Name
+    name: _Typed
     address: Address
     phone: str | None = Field(default=None, max_length=30)
     fax: str | None = Field(default=None, max_length=30)
@@ -159,8 +186,8 @@ class ServiceLine(Frozen):
     units: int = Field(default=1, ge=1, le=9999)
     unit_kind: Annotated[str, StringConstraints(pattern=r"^(unit|visit|study|quarter_hour|day)$")] = "unit"
     place_of_service: Annotated[str, StringConstraints(pattern=r"^[0-9]{2}$")] = "11"
-    service_from: date
-    service_to: date | None = None
+    service_from: _Day
+    service_to: _Day | None = None
     allowed_cents: int | None = Field(
         default=None, ge=0, description="What the practice's contract allows for the line, in cents; for the estimate."
     )
@@ -186,7 +213,7 @@ class Appointment(Frozen):
     """A visit for the service."""
 
     id: Key
-    starts_at: Instant
+    starts_at: _Moment
     status: AppointmentStatus = AppointmentStatus.BOOKED
 
 
@@ -199,7 +226,7 @@ class DocumentRef(Frozen):
     )
     media_type: str = Field(max_length=100)
     size: int = Field(ge=0, description="Bytes.")
-    dated: date | None = Field(default=None, description="The date that the document speaks of.")
+    dated: Day | None = Field(default=None, description="The date that the document speaks of.")
     signed: bool = True
 
 
@@ -210,8 +237,8 @@ class Order(Frozen):
     source: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,40}$")] = Field(
         description="The system that the order comes from, such as nextgen."
     )
-    number: Key
-    ordered_at: Instant
+    number: _Id
+    ordered_at: _Moment
     urgency: Urgency = Urgency.ROUTINE
     urgency_attestation: str | None = Field(
         default=None, max_length=500, description="Why it cannot wait, in the clinician's words; payers ask for it."

@@ -4,13 +4,12 @@ Each form is one value of `result`. What a form says is checked here as far as t
 the task and the case is checked by `domain.work`.
 """
 
-from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from domain.base import Frozen, Instant
+from domain.base import Day, Frozen, Instant
 from domain.decision import NumberType, Outcome, Reason
 from domain.facts import Benefits, CoverageStatus, Receipt
 from domain.order import AppointmentStatus, DocumentRef
@@ -52,8 +51,8 @@ class CoverageConfirmed(Asked):
     result: Literal["coverage_confirmed"] = "coverage_confirmed"
     status: Literal[CoverageStatus.ACTIVE] = CoverageStatus.ACTIVE
     plan_name: str | None = Field(default=None, max_length=200)
-    active_from: date | None = None
-    active_to: date | None = None
+    active_from: Day | None = None
+    active_to: Day | None = None
     benefits: Benefits = Benefits()
 
 
@@ -77,8 +76,8 @@ class ReferralFound(Form):
 
     result: Literal["referral_obtained"] = "referral_obtained"
     number: Reference
-    valid_from: date | None = None
-    valid_to: date | None = None
+    valid_from: Day | None = None
+    valid_to: Day | None = None
 
 
 class DocumentsAttached(Form):
@@ -136,8 +135,8 @@ class LineDecided(Frozen):
     decision: Literal[Outcome.APPROVED, Outcome.PARTLY_APPROVED, Outcome.MODIFIED, Outcome.DENIED, Outcome.NOT_REQUIRED]
     number: Reference | None = Field(default=None, description="The authorization number of an approval.")
     number_type: Literal[NumberType.CERTIFICATION, NumberType.PROVISIONAL] = NumberType.CERTIFICATION
-    valid_from: date | None = None
-    valid_to: date | None = None
+    valid_from: Day | None = None
+    valid_to: Day | None = None
     units: int | None = Field(default=None, ge=0, le=9999)
     procedure: str | None = Field(default=None, max_length=20, description="The code approved, if it differs.")
     reasons: tuple[Reason, ...] = Field(default=(), max_length=10)
@@ -182,7 +181,7 @@ class InformationAsked(Asked):
 
     result: Literal["information_asked"] = "information_asked"
     what: tuple[Words, ...] = Field(min_length=1, max_length=10)
-    due: date | None = Field(default=None, description="By when the payer wants it.")
+    due: Day | None = Field(default=None, description="By when the payer wants it.")
 
 
 class NotThere(Asked):

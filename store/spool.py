@@ -66,7 +66,9 @@ class Spool:
         try:
             await asyncio.to_thread(self._append, line)
         except OSError as error:
-            raise SpoolFull(f"The disk keeps no spool ({error.strerror}). Make room, and bring PostgreSQL back.") from None
+            raise SpoolFull(
+                f"The disk keeps no spool ({error.strerror}). Make room, and bring PostgreSQL back."
+            ) from None
 
     async def drain(self, sink: Sink) -> Drained:
         """Hand every entry to the sink, oldest segment first, and forget what it took.
