@@ -1,7 +1,7 @@
 """One builder for test data: orders, policies and cases. All people in it are invented."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -48,6 +48,13 @@ Kind = TypeVar("Kind")
 def of_kind(things: Iterable[object], kind: type[Kind]) -> list[Kind]:
     """The facts, or the actions, of a kind, in their order."""
     return [thing for thing in things if isinstance(thing, kind)]
+
+
+def all_of_kind(things: Sequence[object], kind: type[Kind]) -> list[Kind]:
+    """The facts, or the actions, which are all of a kind."""
+    found = of_kind(things, kind)
+    assert len(found) == len(things), things
+    return found
 
 
 @cache

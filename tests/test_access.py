@@ -19,7 +19,7 @@ from store import alerts
 from store.access import report
 from store.database import Database
 from store.migrate import migrate
-from tests.builders import MONDAY, known, order, with_facts
+from tests.builders import MONDAY, all_of_kind, known, order, with_facts
 from tests.test_domain_rules_access import reported
 
 KEYS = KeyRing.create()
@@ -55,7 +55,8 @@ async def ask(database: Database, practice: str, state: str = "working", minutes
         known=state,
         since=MONDAY + timedelta(minutes=minutes),
     )
-    return await ActivityEnvironment().run(AccessActivities(database).ask_access, action)
+    facts = await ActivityEnvironment().run(AccessActivities(database).ask_access, action)
+    return all_of_kind(facts, ChannelReported)
 
 
 async def test_reported_once_it_is_known_to_all_cases_until_somebody_says_that_it_works(database: Database) -> None:

@@ -295,9 +295,7 @@ def test_a_rejected_request_is_corrected_not_appealed_and_sent_anew_at_a_persons
     )
     case, plan = at(known(order(), no), MONDAY)
     assert work(case)[-1] == "correct_request"
-    assert plan.why == (
-        "Meridian PPO did not take the request up (75 and 1 more), and nothing is decided. Compare."
-    )
+    assert plan.why == ("Meridian PPO did not take the request up (75 and 1 more), and nothing is decided. Compare.")
     assert task(case, "correct_request").checklist[:2] == (
         "The payer does not find the subscriber (75), at 2010C, subscriber. Compare.",
         "Code Q7, which Vigil does not know.",

@@ -18,7 +18,7 @@ from domain.facts import QuestionnaireReceived, read_fact, write_fact
 from domain.questionnaire import NotAForm
 from domain.questionnaire_response import prefill
 from runtime.keys import KeyRing
-from tests.builders import of_kind
+from tests.builders import all_of_kind
 from tests.rules_world import PAYER, PRACTICE, fetch, ordered, rendering
 from tests.vendor_world import World, world
 
@@ -125,9 +125,7 @@ async def fetched(here: World, scenario: str, **more: Any) -> list[Questionnaire
     action = fetch(ordered(scenario), here.practice.id, **more)
     facts = await ActivityEnvironment().run(DtrActivities(here.outside).fetch_questionnaire, action)
     assert all(read_fact(write_fact(fact)) == fact for fact in facts)
-    received = of_kind(facts, QuestionnaireReceived)
-    assert len(received) == len(facts)
-    return received
+    return all_of_kind(facts, QuestionnaireReceived)
 
 
 async def test_a_form_is_fetched_kept_and_begun_with_what_is_known(here: World) -> None:
