@@ -1,14 +1,28 @@
 """Answers by 278 that are broken, damaged, foreign or too much: nothing raises, and nothing is approved by them."""
 
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.codes import OUTCOMES
-from domain.decision import NumberType, Result
-from tests.x12_answers import A1, ALL, LINES, MINE, Line, answer, body, closed, event_of, line_of, read_all
+from domain.decision import NumberType, Outcome, Result
+from tests.x12_answers import (
+    A1,
+    ALL,
+    LINES,
+    MINE,
+    Line,
+    answer,
+    body,
+    closed,
+    event_of,
+    line_of,
+    outcomes,
+    read_all,
+)
 
 BROKEN: dict[str, tuple[bytes, bytes]] = {
     "cut off": (b"SE*", b"XE*"),
@@ -124,3 +138,74 @@ def test_no_damaged_byte_approves_what_was_not_approved(data: st.DataObject) -> 
         return
     for decision in read_all(bytes(raw)):
         assert not any(one.decision.permits for one in decision.lines)
+
+
+# --- as payers also write it ---------------------------------------------------------------------------------------
+
+
+def test_plain_text_behind_the_end_changes_nothing_and_a_segment_there_does() -> None:
+    (clean,) = read_all(ALL["a1"])
+    for tail in (b"\nEND OF FILE\n", b"\r\n--boundary--", b"~\nThank you~"):
+        (decision,) = read_all(ALL["a1"] + tail)
+        assert decision.model_copy(update={"notes": ()}) == clean.model_copy(update={"notes": ()})
+        assert any("behind" in note for note in decision.notes)
+    for torn in (b"HCR*A3**0F~", b"h?R*A3~", b"HCR~"):
+        assert read_all(ALL["a1"] + torn)[0].result is Result.UNREADABLE
+
+
+def test_a_line_that_is_named_without_a_decision_is_unknown() -> None:
+    (decision,) = read_all(answer((event_of(), [line_of(A1, number=1), line_of(number=3)])))
+    assert outcomes(decision) == {1: Outcome.APPROVED, 3: Outcome.UNKNOWN}
+    (silent,) = read_all(answer((event_of(), LINES)))
+    assert outcomes(silent) == {1: Outcome.UNKNOWN, 3: Outcome.UNKNOWN}
+
+
+def test_two_decisions_that_differ_leave_their_numbers_as_references() -> None:
+    (decision,) = read_all(answer((event_of(("HCR", "A4", "PEND-7"), ("HCR", "A1", "AUTH-1")), [])), None)
+    assert [(n.type, n.value) for n in decision.lines[0].numbers] == [
+        (NumberType.ADMINISTRATIVE, "PEND-7"),
+        (NumberType.ADMINISTRATIVE, "AUTH-1"),
+    ]
+
+
+def test_other_numbers_of_the_payers_are_kept_and_none_is_billable() -> None:
+    (decision,) = read_all(answer((event_of(("HCR", "A1"), ("REF", "G1", "OLD-1"), ("REF", "9F", "REF-1")), LINES)))
+    assert [(n.type, n.value) for n in decision.numbers] == [
+        (NumberType.ADMINISTRATIVE, "OLD-1"),
+        (NumberType.REFERRAL, "REF-1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "last"),
+    [
+        ("RD8", "20260303 - 20260531", date(2026, 5, 31)),
+        ("DT", "202605311200", date(2026, 5, 31)),
+        ("DT", "2026053112", None),
+        ("RD8", "20260531 - 20260303", None),
+    ],
+)
+def test_dates_are_read_as_payers_write_them(kind: str, said: str, last: date | None) -> None:
+    (decision,) = read_all(answer((event_of(A1, ("DTP", "AAH", kind, said)), LINES)))
+    assert decision.lines[0].valid_to == last
+    assert bool(decision.notes) == (last is None)
+
+
+def test_months_are_no_units() -> None:
+    quantities = {basis: read_all(answer((event_of(A1, ("HSD", basis, 2)), [])), None)[0] for basis in ("VS", "MN")}
+    assert {basis: found.lines[0].units for basis, found in quantities.items()} == {"VS": 2, "MN": None}
+
+
+def test_whom_to_call_at_the_payers_is_said_and_the_providers_own_contact_is_not() -> None:
+    contact = ("PER", "IC", "REVIEW DESK", "TE", "8005550110", "EX", "12")
+    for code in ("CT", "A1"):
+        own = [*event_of(("HCR", code)), ("NM1", "SJ", "1", "SMITH"), ("PER", "IC", "CLINIC", "TE", "8005550111")]
+        (decision,) = read_all(answer((own, []), above={"20": [contact]}))
+        said = [note for note in decision.notes if "call" in note]
+        assert said == (["Whom to call at the payer's: REVIEW DESK, TE 8005550110, EX 12."] if code == "CT" else [])
+
+
+def test_what_is_no_review_is_named_and_an_older_edition_too() -> None:
+    assert "(documents)" in read_all(closed(body()).replace(b"ST*278*", b"ST*275*"))[0].notes[0]
+    older = ALL["a1"].replace(b"005010X217", b"004010X094A1").replace(b"*EV*", b"*19*")
+    assert "004010" in read_all(older)[0].notes[0]

@@ -132,7 +132,8 @@ def _decision(review: Json, mine: Ours | None, statuses: Mapping[str, Outcome]) 
         wrong = "It says nothing about any line."
     if wrong is not None:
         notes = tuple(dict.fromkeys((wrong, *lines.notes)))[:MAX_NOTES]
-        return Decision(result=Result.UNREADABLE, numbers=_numbers(review, ()), notes=notes, **common)
+        named = tuple(LineDecision(line=one.line, decision=Outcome.UNKNOWN, reasons=one.reasons) for one in lines.all)
+        return Decision(result=Result.UNREADABLE, lines=named, numbers=_numbers(review, ()), notes=notes, **common)
     if errors:
         return Decision(result=Result.REJECTED, numbers=_numbers(review, ()), **common)
     return Decision(

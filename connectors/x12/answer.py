@@ -16,7 +16,7 @@ from connectors.x12.hl import Level, Levels, read_levels
 from connectors.x12.identity import inquiry_trace
 from connectors.x12.lines import Lines, distinct, read_lines, typed
 from connectors.x12.segments import NotX12
-from connectors.x12.statement import rejected, rejections
+from connectors.x12.statement import contacts, rejected, rejections
 from connectors.x12.values import day, text, token
 from connectors.x12.words import (
     ENDINGS,
@@ -24,14 +24,16 @@ from connectors.x12.words import (
     INQUIRY_GUIDE,
     MORE_TO_FOLLOW,
     NOTIFICATION_GUIDE,
+    OLDER_GUIDES,
     PARENTS,
     PURPOSES_OF_REQUESTS,
     REQUEST_GUIDE,
     SEGMENTS,
     SERVICE,
+    SETS,
     SUBSCRIBER,
 )
-from domain.decision import AnswerError, Decision, Ending, Number, NumberType, Outcome, Result, unreadable
+from domain.decision import AnswerError, Decision, Ending, LineDecision, Number, NumberType, Outcome, Result, unreadable
 
 MAX_ANSWERS = 50
 MAX_LINES = 99
@@ -41,6 +43,7 @@ _TRACE = 120
 _SET = re.compile(r"[0-9]{3}")
 _MISCOUNTED = frozenset({"SE_LOST", "SE_WRONG"})
 """One segment more than were counted is met in published answers, and taken."""
+_TO_CALL_FOR = frozenset({Outcome.CONTACT_PAYER, Outcome.PENDED, Outcome.DENIED, Outcome.UNKNOWN})
 _UNDECIDED = frozenset({Outcome.PENDED, Outcome.CONTACT_PAYER, Outcome.UNKNOWN})
 
 
@@ -70,7 +73,12 @@ def read_answers(
         if transaction.set_id == "278"
     ]
     if not answers:
-        others = {t.set_id for i in interchanges for t in i.transactions if _SET.fullmatch(t.set_id)}
+        others = {
+            f"{t.set_id} ({SETS[t.set_id]})" if t.set_id in SETS else t.set_id
+            for i in interchanges
+            for t in i.transactions
+            if _SET.fullmatch(t.set_id)
+        }
         others |= {"TA1"} if any(i.acknowledgments for i in interchanges) else set()
         return (
             unreadable(f"It is not an answer to a request but {', '.join(sorted(others)[:5]) or 'an empty envelope'}."),
@@ -132,6 +140,8 @@ class _Answer:
             return "It counts other segments than it holds: some may be lost."
         if self._strays:
             return "Segments stand outside of every transaction: some may have been torn off from this one."
+        if not self._levels.is_sound and self._guide.startswith(OLDER_GUIDES):
+            return "It follows an older edition (004010), whose levels are others: Vigil does not read it."
         if not self._levels.is_sound:
             return "Its levels do not hang together: it cannot be told whom it speaks of."
         if self._bht is not None and self._bht.get(2) in PURPOSES_OF_REQUESTS:
@@ -171,7 +181,10 @@ class _Answer:
         if self._mine is not None and trace == self._mine.trace:
             # Answers by different channels say more or less of the patient; about one request they shall read the same.
             member = member or self._mine.member_id
-        common = self._common(errors, trace, member, lines.notes)
+        notes = list(lines.notes)
+        if any(line.decision in _TO_CALL_FOR for line in lines.all):
+            notes = [*contacts((event, *above, *self._levels.under(event))), *notes]
+        common = self._common(errors, trace, member, notes)
         wrong = None
         if outer and lines.decides:
             wrong = "It rejects the request and decides it at once."
@@ -182,7 +195,12 @@ class _Answer:
         elif not lines.all and not errors:
             wrong = "It says nothing about any line."
         if wrong is not None:
-            return Decision(result=Result.UNREADABLE, **_because(common, wrong))
+            # Whatever it says of the lines that it names, nothing of it is to be relied on.
+            named = [
+                LineDecision(line=one.line, decision=Outcome.UNKNOWN, reasons=one.reasons)
+                for one in (lines.all or lines.silent)[:MAX_LINES]
+            ]
+            return Decision(result=Result.UNREADABLE, lines=tuple(named), **_because(common, wrong))
         if not lines.all:
             return Decision(result=_rejected(errors), **common)
         return Decision(

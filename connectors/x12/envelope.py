@@ -21,6 +21,7 @@ from connectors.x12.segments import (
     Problem,
     Segment,
     encode,
+    is_segment_id,
     parse,
     segment,
 )
@@ -284,6 +285,9 @@ class _Opener:
                 acknowledgments.append(one)
             elif one.id == "IEA" and trailer is None:
                 trailer = one
+            elif trailer is not None and not one.elements and not is_segment_id(one.id):
+                self._skip_text()
+                continue
             else:
                 self._note("STRAY_SEGMENT", "A segment stands outside of every transaction.")
                 strays.append(one)
@@ -294,6 +298,13 @@ class _Opener:
             self._match(trailer, 1, len(groups), "IEA_COUNT", "The interchange counts other groups than it holds.")
             self._same(trailer.get(2), isa.get(13), "IEA_CONTROL", "ISA and IEA have different control numbers.")
         return Interchange(isa, tuple(groups), tuple(acknowledgments), tuple(strays), tuple(self.problems))
+
+    def _skip_text(self) -> None:
+        """Plain text behind the end, as a mail or a mailbox leaves it, is nothing of a message."""
+        here = self.offset + self.at + 1
+        self.problems = [p for p in self.problems if p.segment != here or p.code not in {"CUT_OFF", "SEGMENT_ID"}]
+        self._note("TEXT_BEHIND", "Text that is no X12 stands behind the message.")
+        self.at += 1
 
     def _here(self) -> Segment | None:
         return self.segments[self.at] if self.at < len(self.segments) else None

@@ -38,6 +38,8 @@ class Lines:
     """Trace numbers that the lines echo."""
     decides: bool = False
     """Whether anything in it is a decision or a remark in place of one."""
+    silent: tuple[LineDecision, ...] = ()
+    """The lines that it names, where it says of none of them what was decided."""
     contradicts: bool = False
     """Whether it decides one line twice, and differently, or numbers two levels alike."""
     notes: list[str] = field(default_factory=list)
@@ -56,15 +58,16 @@ def read_lines(event: Level, levels: Levels, mine: Ours | None, *, inquiry: bool
     lines.errors = [error for service in services for error in service.rejections]
     lines.traces = [name for service in services for name in (*service.echoes, *service.references)]
     lines.decides = any(one.action or one.remarks for one in (stated, *services))
+    numbers = _numbers_of(services, mine)
     if not lines.decides:
+        lines.silent = tuple(LineDecision(line=number, decision=Outcome.UNKNOWN) for number in numbers)
         return lines
     whole = stated.action or (_NOTHING if stated.remarks else None)
-    for number, service in zip(_numbers_of(services, mine), services, strict=True):
+    for number, service in zip(numbers, services, strict=True):
         lines.notes += service.notes
         action = _action_of(service, whole, lines.notes)
-        if action is not None:
-            _add(lines, _line(number, action, service, lines, mine))
-            _ask(lines, service, number or None, action.outcome)
+        _add(lines, _line(number, action, service, lines, mine))
+        _ask(lines, service, number or None, action.outcome)
     if stated.action is not None and any(s.action and s.action.code != stated.action.code for s in services):
         lines.notes.append(
             f"The whole is decided as {stated.action.code}, and lines otherwise: compare with the answer."
@@ -93,7 +96,7 @@ def typed(action: Action) -> list[Number]:
     return [Number(type=action.number_type, value=value) for value in action.numbers]
 
 
-def _action_of(service: Statement, whole: Action | None, notes: list[str]) -> Action | None:
+def _action_of(service: Statement, whole: Action | None, notes: list[str]) -> Action:
     if service.rejections:
         # Nothing was decided about it, whatever the event says: neither approved nor denied.
         notes.append("A line was not taken up: nothing is decided about it.")
@@ -108,6 +111,7 @@ def _action_of(service: Statement, whole: Action | None, notes: list[str]) -> Ac
         return _NOTHING
     if whole is None:
         notes.append("The answer names a line without saying what was decided.")
+        return _NOTHING
     return whole
 
 

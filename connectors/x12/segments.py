@@ -145,6 +145,11 @@ class Segment:
         return self.id == start[0] and all(self.get(place) == said for place, said in enumerate(start[1:], start=1))
 
 
+def is_segment_id(said: str) -> bool:
+    """Whether a segment can have this id."""
+    return bool(_ID.fullmatch(said))
+
+
 def segment(id_: str, *values: Value, binary: bytes | None = None) -> Segment:
     """Return a segment of ours. Empty elements and components at the end are left away, as the standard wants it."""
     elements = [_element(value) for value in values]
@@ -201,7 +206,7 @@ def encode(segments: Iterable[Segment], delimiters: Delimiters = STANDARD, *, ne
 
 
 def _encode(one: Segment, delimiters: Delimiters) -> bytes:
-    if not _ID.fullmatch(one.id):
+    if not is_segment_id(one.id):
         raise Unwritable("a segment's id has two or three capitals and digits")
     isa = one.id == "ISA"
     for place, element in enumerate(one.elements, start=1):
@@ -356,7 +361,7 @@ class _Reader:
         if parts > MAX_PARTS or self.parts > MAX_ALL_PARTS:
             raise NotX12(f"It has more than {MAX_ALL_PARTS:,} parts, or a segment of it more than {MAX_PARTS:,}.")
         name, *elements = decoded.split(d.element)
-        if not _ID.fullmatch(name):
+        if not is_segment_id(name):
             self._note("SEGMENT_ID", "A segment has an id that no segment can have.")
         return Segment(
             name[:20],

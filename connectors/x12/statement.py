@@ -20,8 +20,11 @@ from connectors.x12.words import (
     LOINC_ASKED,
     LOINC_SYSTEM,
     LOOPS,
+    PAYERS,
     PLACES,
+    PREVIOUS,
     REASON_SYSTEM,
+    REFERRAL_NUMBER,
     REPORT_SYSTEM,
     REPORTS,
     SEGMENTS,
@@ -55,7 +58,9 @@ class Statement:
     administrative: tuple[str, ...]
     """REF*NT: never billable."""
     previous: tuple[str, ...]
-    """REF*BB: an earlier authorization."""
+    """REF*BB: an earlier authorization. REF*G1 is taken for one too: no 278 of the guide has it."""
+    referrals: tuple[str, ...]
+    """REF*9F: a referral number, which the guide's 278 does not have either."""
     dates: Mapping[str, Span]
     """By X12 374; without days where they cannot be read."""
     units: int | None
@@ -78,6 +83,7 @@ class Statement:
         """The payer's numbers beside the action's own: none of them is billable."""
         known = set(certified)
         given = [(NumberType.ADMINISTRATIVE, value) for value in (*self.previous, *self.administrative)]
+        given += [(NumberType.REFERRAL, value) for value in self.referrals]
         given += [(NumberType.TRANSACTION, value) for value in self.references]
         return [Number(type=kind, value=value) for kind, value in given if value not in known]
 
@@ -97,7 +103,8 @@ def read_statement(level: Level) -> Statement:
         echoes=_tokens(everywhere, "TRN", 2, lambda one: one.get(1) == "2"),
         references=_tokens(everywhere, "TRN", 2, lambda one: one.get(1) != "2"),
         administrative=_tokens(own, "REF", 2, lambda one: one.get(1) == "NT"),
-        previous=_tokens(own, "REF", 2, lambda one: one.get(1) == "BB"),
+        previous=_tokens(own, "REF", 2, lambda one: one.get(1) in PREVIOUS),
+        referrals=_tokens(own, "REF", 2, lambda one: one.get(1) == REFERRAL_NUMBER),
         dates=_dates(everywhere, notes),
         units=units,
         procedure=procedure,
@@ -132,6 +139,21 @@ def rejected(aaa: Segment, where: str) -> AnswerError:
     return rejection(token(aaa.get(3), 30), where, token(aaa.get(4), 30))
 
 
+def contacts(levels: Iterable[Level]) -> list[str]:
+    """Return whom to call at the payer's (PER), as sentences: who, and each way with its kind as X12 365 codes it."""
+    found: list[str] = []
+    for level in levels:
+        who = ""
+        for one in level.segments:
+            who = one.get(1) if one.id == "NM1" else who
+            if one.id == "PER" and who in PAYERS:
+                ways = [(one.get(place), one.text(place + 1)) for place in (3, 5, 7)]
+                said = [one.text(2), *(f"{kind} {number}" for kind, number in ways if number.strip())]
+                if words := text(", ".join(part for part in said if part.strip()), _TEXT):
+                    found.append(f"Whom to call at the payer's: {words}.")
+    return found
+
+
 def _tokens(segments: Iterable[Segment], id_: str, position: int, fits: Callable[[Segment], bool]) -> tuple[str, ...]:
     found = [token(one.text(position)) for one in segments if one.id == id_ and fits(one)]
     return tuple(dict.fromkeys(value for value in found if value is not None))
@@ -143,17 +165,19 @@ def _action(found: list[Segment], notes: list[str]) -> Action | None:
         return None
     first = actions[0]
     reasons = tuple(dict.fromkeys(reason for action in actions for reason in action.reasons))[:MAX_REASONS]
+    numbers = tuple(dict.fromkeys(number for action in actions for number in action.numbers))
     if any(action.code != first.code for action in actions):
         notes.append("The answer gives one line several decisions that differ.")
         codes = "/".join(dict.fromkeys(action.code for action in actions if action.code))
-        return Action(Outcome.UNKNOWN, text(codes, 30), reasons=reasons)
-    numbers = tuple(dict.fromkeys(number for action in actions for number in action.numbers))
+        return Action(Outcome.UNKNOWN, text(codes, 30), numbers, reasons)
     return Action(first.outcome, first.code, numbers, reasons)
 
 
 def _one_action(hcr: Segment, notes: list[str]) -> Action:
     said = hcr.text(1).strip()
     outcome = OUTCOMES.get(said, Outcome.UNKNOWN)
+    if outcome is Outcome.UNKNOWN:
+        notes.append("A decision is not given by a code of X12's own list that Vigil knows.")
     number = token(hcr.text(2))
     if number is None and hcr.text(2).strip():
         notes.append("A number of the payer's is too long to be one, and was left out.")
@@ -190,7 +214,7 @@ def _service(segments: tuple[Segment, ...], notes: list[str]) -> tuple[int | Non
                 code, basis, count = 1, "", one.get(6)
             case "HSD":
                 # With a pattern (HSD03 on) it is so many a week or a month, and no total.
-                code, basis, count = 0, one.get(3) and "pattern", one.get(2)
+                code, basis, count = 0, "a pattern" if one.get(3) else one.get(1), one.get(2)
             case _:
                 continue
         procedure = procedure or (token(one.get(code, 2), 20) if code else None)

@@ -7,6 +7,7 @@ from connectors.x12.segments import Segment
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DAY = re.compile(r"[0-9]{8}")
+_INSTANT = re.compile(r"[0-9]{12}|[0-9]{14}")
 _WHOLE = re.compile(r"[0-9]{1,5}(\.0+)?")
 Span = tuple[date | None, date | None]
 
@@ -34,12 +35,15 @@ def day(said: str) -> date | None:
 
 
 def span(dtp: Segment) -> Span | None:
-    """Return the days of a DTP: one twice, or first and last; None where they cannot be read or are in disorder."""
-    if dtp.get(2) == "D8":
-        one = day(dtp.get(3))
+    """Return the days of a DTP: one twice, or first and last; None where they cannot be read or are in disorder.
+
+    A date with a time (DT) is its day. Blanks around the dash of a range are met, and mean nothing.
+    """
+    if dtp.get(2) in {"D8", "DT"}:
+        one = day(dtp.get(3)[:8] if dtp.get(2) == "DT" and _INSTANT.fullmatch(dtp.get(3)) else dtp.get(3))
         return (one, one) if one is not None else None
     first, _, last = dtp.get(3).partition("-")
-    begin, end = day(first), day(last)
+    begin, end = day(first.strip()), day(last.strip())
     return (begin, end) if dtp.get(2) == "RD8" and begin and end and begin <= end else None
 
 

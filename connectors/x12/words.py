@@ -17,6 +17,8 @@ INQUIRY_GUIDE = "005010X215"
 """Health care services review: inquiry and response."""
 NOTIFICATION_GUIDE = "X216"
 """Notifications decide nothing, also where their answer is made like a decision."""
+OLDER_GUIDES = "004010"
+"""Reviews before 2012: their lines stand under providers, and not under an event."""
 
 STRUCTURE = "0007"
 """X12 1005 (BHT01)."""
@@ -140,10 +142,29 @@ SEXES = MappingProxyType({Sex.FEMALE: "F", Sex.MALE: "M", Sex.OTHER: "U", Sex.UN
 PROVIDER_CODES = MappingProxyType({"DK": "OR", "SJ": "PE"})
 """X12 1221 (PRV01) by role: ordering, performing."""
 
-COUNTED = frozenset({"", "UN", "VS", "DA", "DY"})
-"""X12 355 (SV1-03, SV2-04): bases by which a quantity is a number of units, visits or days."""
+COUNTED = frozenset({"", "UN", "VS", "DA", "DY", "FL", "HS"})
+"""X12 355 (SV1-03, SV2-04) and 673 (HSD01): by which a quantity is a number of units, visits, days or hours."""
 SERVICE_DATE, EVENT_DATE, ISSUED, EFFECTIVE, EXPIRES = "472", "AAH", "102", "007", "036"
 """X12 374 (DTP01)."""
+PREVIOUS, REFERRAL_NUMBER = frozenset({"BB", "G1"}), "9F"
+"""X12 128 (REF01) of an authorization and of a referral that came before (G1 and 9F: confirm)."""
+PAYERS = frozenset({"X3", "PR"})
+"""X12 98 (NM101) of whoever reviews."""
+SETS = MappingProxyType(
+    {
+        "270": "question about coverage",
+        "275": "documents",
+        "276": "question about a claim",
+        "277": "status of a claim",
+        "824": "complaint about a message",
+        "834": "enrollment",
+        "835": "payment",
+        "837": "claim",
+        "997": "acknowledgment",
+        "999": "acknowledgment",
+    }
+)
+"""Transaction sets that come in place of an answer."""
 
 REASON_SYSTEM = "https://codesystem.x12.org/external/886"
 REPORT_SYSTEM = "https://codesystem.x12.org/005010/755"
