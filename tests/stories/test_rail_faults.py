@@ -127,7 +127,7 @@ async def test_a_carriers_call_hastens_the_look_that_is_due_anyway(shared: Block
     await driver.forward(timedelta(minutes=2))
     assert driver.told(StatusInquired) == [], f"the first look is due after {first}"
 
-    await driver.report(claimed("bluestem-mco", driver.now, timedelta(minutes=10)))
+    await driver.report(claimed("bluestem-mco", driver.now))
     assert driver.track.attempt.reached_payer
     assert len((await driver.office.effects())["faxes"]) == 1
 
