@@ -92,12 +92,15 @@ class X12Rail:
             Refused: the clearinghouse does not let the practice in.
         """
         work = self._work(action)
-        body = request_278(action.request, work.practice, work.payer, "cancel", action.numbers)
+        numbers = action.numbers
         if work.may_search:
             said = await work.search(action.numbers, work.to_create)
             for decision in said.about(work.mine):
                 if work.told.is_cancelled(decision):
                     return await work.told.withdrawn(decision, said.answer)
+                # A cancel names the request by the payer's numbers, which the case may not have heard of yet.
+                numbers = (*numbers, *decision.all_numbers)
+        body = request_278(action.request, work.practice, work.payer, "cancel", numbers)
         if work.is_batch:
             said = await work.pick_up("cancel", work.to_create)
             if not (said.acknowledgments or said.about(work.mine)):
@@ -210,6 +213,7 @@ def _refusal(findings: tuple[Finding, ...]) -> Decision:
             code="not_sent",
             text=finding.problem,
             where=f"{finding.where}, {finding.field}",
+            meaning=f"{finding.field}: {finding.problem}"[:200],
             remedy=finding.remedy,
         )
         for finding in findings[:10]

@@ -287,6 +287,18 @@ async def test_a_request_is_withdrawn_once_and_with_a_receipt(here: World, numbe
     assert sum(await desk.submits()) == 2
 
 
+async def test_a_cancel_names_the_request_by_a_number_that_the_case_has_not_heard_of(
+    here: World, numbers: ControlNumbers
+) -> None:
+    desk = Desk(here, numbers, "202", BLUESTEM)
+    assert kinds(await desk.submit()) == ["request_submitted"]
+    with pytest.raises(ApplicationError, match="cancel_not_confirmed"):
+        await desk.withdraw()
+    assert [row["effects"] for row in (await desk.effects())["submits"]] == [{"created": 1}, {"cancelled": 1}]
+    desk.now = NOW + timedelta(hours=5)
+    assert kinds(await desk.withdraw()) == ["request_withdrawn"]
+
+
 async def test_a_cancel_that_the_payer_does_not_confirm_is_a_persons(here: World, numbers: ControlNumbers) -> None:
     desk = Desk(here, numbers, "300")
     await desk.submit()
