@@ -8,7 +8,6 @@ coverage `verified`; of a message `acknowledged`; of a gateway that has no answe
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from connectors.codes import OUTCOMES
@@ -22,6 +21,7 @@ from connectors.x12.benefits import read_benefits
 from connectors.x12.segments import NotX12
 from console.errors import CommandFailed
 from console.files import TooLarge, read_bytes
+from console.looks_like import hint
 from console.policies import find_policy
 from domain.decision import Decision, LineDecision, Number, Outcome, Result, unreadable
 from domain.facts import CoverageStatus
@@ -33,8 +33,6 @@ Json = dict[str, Any]
 
 RAILS = (Rail.PAS, Rail.X12, Rail.GATEWAY)
 """The rails that answers come by."""
-_MEDIA = {".json": "application/json", ".html": "text/html", ".xml": "application/xml"}
-_FHIR = "application/fhir+json"
 _OF_OURS = frozenset({"NOT_X12", "NOT_ONE", "NO_271", "NOT_OURS", "BROKEN", "NO_BENEFITS"})
 """Why a 271 says nothing, in codes of our own; every other one is the payer's (AAA03)."""
 _VERIFIED = frozenset({CoverageStatus.ACTIVE, CoverageStatus.INACTIVE})
@@ -84,35 +82,36 @@ def read_file(file: str, asked: Asked) -> Json:
         body = read_bytes(file)
     except TooLarge as error:
         return _answer(unreadable(str(error)))
-    media_type = _MEDIA.get(Path(file).suffix.lower())
     match asked.rail:
         case Rail.X12:
-            found = _x12(body, media_type, asked)
+            found = _x12(body, asked)
         case Rail.GATEWAY:
-            found = _gateway(body, media_type, asked)
+            found = _gateway(body, asked)
         case _:
-            found = [_answer(one) for one in _pas(body, _FHIR if file.endswith(".json") else media_type, asked)]
+            found = [_answer(one) for one in _pas(body, asked)]
+    if all(one["result"] == Result.UNREADABLE for one in found) and (said := hint(body, asked.rail)):
+        found[0]["notes"].append(said)
     if len(found) == 1:
         return found[0]
     # Several in one, as an inquiry or a mailbox may bring: each by itself, and none speaks for another.
     return {"kind": "several", "result": "several", "answers": found}
 
 
-def _pas(body: bytes, media_type: str | None, asked: Asked) -> tuple[Decision, ...]:
-    found = read_pas(body, media_type, asked.status or HTTPStatus.OK, inquiry=asked.inquiry)
+def _pas(body: bytes, asked: Asked) -> tuple[Decision, ...]:
+    found = read_pas(body, None, asked.status or HTTPStatus.OK, inquiry=asked.inquiry)
     if asked.status is None and _says_only_errors(found):
-        return read_pas(body, media_type, HTTPStatus.BAD_REQUEST, inquiry=asked.inquiry)
+        return read_pas(body, None, HTTPStatus.BAD_REQUEST, inquiry=asked.inquiry)
     return found
 
 
-def _gateway(body: bytes, media_type: str | None, asked: Asked) -> list[Json]:
+def _gateway(body: bytes, asked: Asked) -> list[Json]:
     if asked.status == HTTPStatus.ACCEPTED:
         waiting = _answer(Decision(result=Result.DECIDED, notes=("The gateway has no answer yet (202): ask again.",)))
         return [{**waiting, "result": "waiting"}]
     # A list of reviews only ever answers a search.
-    found = read_gateway(body, media_type, asked.status or HTTPStatus.OK, inquiry=True, statuses=asked.statuses)
+    found = read_gateway(body, None, asked.status or HTTPStatus.OK, inquiry=True, statuses=asked.statuses)
     if asked.status is None and _says_only_errors(found):
-        refused = read_gateway(body, media_type, HTTPStatus.BAD_REQUEST, inquiry=True, statuses=asked.statuses)
+        refused = read_gateway(body, None, HTTPStatus.BAD_REQUEST, inquiry=True, statuses=asked.statuses)
         if all(one.result is Result.REJECTED for one in refused):
             found = refused
     return [_answer(one) for one in found]
@@ -122,7 +121,7 @@ def _says_only_errors(found: tuple[Decision, ...]) -> bool:
     return all(one.result is Result.UNREADABLE and one.errors and not one.lines for one in found)
 
 
-def _x12(body: bytes, media_type: str | None, asked: Asked) -> list[Json]:
+def _x12(body: bytes, asked: Asked) -> list[Json]:
     """Everything in an interchange by what it is: acknowledgments first, then coverages and decisions."""
     try:
         interchanges = envelope.read(body)
@@ -134,7 +133,7 @@ def _x12(body: bytes, media_type: str | None, asked: Asked) -> list[Json]:
         found.append(_eligibility(read_benefits(body, asked.category)))
     if "278" in sets or not found:
         status = asked.status or HTTPStatus.OK
-        found += [_answer(one) for one in read_x12(body, media_type, status, inquiry=asked.inquiry)]
+        found += [_answer(one) for one in read_x12(body, None, status, inquiry=asked.inquiry)]
     return found
 
 

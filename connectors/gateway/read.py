@@ -79,7 +79,8 @@ def read_answers(
     if _OF_ERROR & found.keys():
         said = text(found.get("userMessage"), _TEXT) or text(found.get("developerMessage"), _TEXT)
         why = f"The gateway answers with an error in place of a decision (HTTP {status}){f': {said}' if said else '.'}"
-        return (Decision(result=Result.UNREADABLE, errors=_field_errors(found.get("errors")), notes=(why,)),)
+        errors = _field_errors(found.get("errors")) or ((AnswerError(text=said),) if said else ())
+        return (Decision(result=Result.UNREADABLE, errors=errors, notes=(why,)),)
     if _OF_REVIEW & found.keys():
         return (_decision(found, mine, statuses),)
     return (unreadable("It is neither a service review nor a list of them."),)
