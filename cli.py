@@ -109,10 +109,14 @@ def order(
 ) -> None:
     """Post an order (Vigil's JSON or a FHIR Bundle; `-` reads standard input) and say where it stands."""
     from console.cases import order_text, post_order
+    from console.zones import zone_of_practice
 
     with _api(url, token) as api:
         answer = post_order(api, file, source)
-    print_json(answer) if as_json else typer.echo(order_text(answer))
+    if as_json:
+        print_json(answer)
+        return
+    typer.echo(order_text(answer, zone_of_practice(load_settings(), str(answer.get("practice")))))
 
 
 @app.command()
@@ -129,9 +133,14 @@ def worklist(
 ) -> None:
     """Show the open cases by slack: what is due first comes first."""
     from console.cases import worklist as listed
+    from console.words import one_of
     from console.worklist_view import worklist_view
     from console.zones import zone_of
+    from domain.base import Turn
+    from domain.order import Urgency
 
+    one_of(Turn, "turn", turn)
+    one_of(Urgency, "urgency", urgency)
     with _api(url, token) as api:
         items, answer = listed(api, turn=turn, payer=payer, owner=owner, urgency=urgency)
     if as_json:
@@ -199,7 +208,8 @@ def policy_check(paths: Annotated[list[Path] | None, typer.Argument()] = None) -
     settings = load_settings()
     errors = 0
     for path, findings in check_files(settings, paths or [settings.policies_dir], datetime.now(UTC).date()):
-        typer.echo(f"{path}: {'fine' if not findings else f'{len(findings)} findings'}")
+        counted = f"{len(findings)} finding{'s' if len(findings) > 1 else ''}" if findings else "fine"
+        typer.echo(f"{path}: {counted}")
         for finding in findings:
             typer.echo(f"  {finding.level}: {finding.where}: {finding.text}")
             errors += finding.level == "error"
@@ -292,10 +302,10 @@ def token_issue(
 ) -> None:
     """Issue a token and print it, this once."""
     from console.upkeep import issue_token
+    from console.words import one_of
     from store.tokens import Role
 
-    if role not in set(Role):
-        raise CommandFailed(f"There is no role {role}. Use one of {', '.join(Role)}.", code=2)
+    one_of(Role, "role", role)
     issuing = issue_token(load_settings(), practice=practice, role=Role(role), person=person, days=days, label=label)
     issued = asyncio.run(issuing)
     typer.echo(issued.secret)

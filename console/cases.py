@@ -1,7 +1,7 @@
 """`vigil order`, `vigil worklist`, `vigil case`: what staff and operators ask the API, and how it is shown."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -64,16 +64,17 @@ def post_order(api: Api, file: str, source: str) -> Json:
     return answer
 
 
-def order_text(answer: Json) -> str:
-    """Where a posted order stands, in sentences."""
+def order_text(answer: Json, zone: tzinfo) -> str:
+    """Where a posted order stands, in sentences; times in `zone`."""
     lines = [
-        f"Case {answer.get('case_id')}",
+        f"Case {answer.get('case_id')} watches over order {answer.get('order_number')}.",
         f"Turn: {answer.get('turn')} · stage {answer.get('stage')}",
         f"Why: {answer.get('why')}",
     ]
     clock = answer.get("binding")
     if isinstance(clock, dict):
-        lines.append(f"Due: {clock.get('due')} - {clock.get('label')} ({clock.get('rule')})")
+        due = datetime.fromisoformat(str(clock.get("due"))).astimezone(zone)
+        lines.append(f"Due: {due:%a %Y-%m-%d %H:%M %Z} - {clock.get('label')} ({clock.get('rule')})")
     links = answer.get("links")
     if isinstance(links, dict):
         lines.append(f"History: {links.get('temporal')}")

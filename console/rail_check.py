@@ -206,7 +206,7 @@ class _Looks:
             case Rail.FAX:
                 address, needs = channel.receiver or contacts.fax, ["a fax machine that prints a report"]
             case _:
-                address, needs = contacts.provider_services, [f"somebody answers {contacts.hours}"]
+                address, needs = contacts.provider_services, [f"a call: {contacts.hours}"]
         if channel.packet:
             needs.append("a packet with " + ", ".join(kind.replace("_", " ") for kind in channel.packet))
         return Way(

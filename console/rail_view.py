@@ -33,7 +33,11 @@ def rail_view(found: Found, width: int) -> RenderableType:
     details = [line for way in found.channels for line in _details(way, with_address=width < _NARROW)]
     broken = [way.channel for way in found.channels if way.automatic and not way.ok]
     foot = (
-        Text(f"Out of order: {', '.join(broken)}.", style="bold red") if broken else Text("Every automatic way works.")
+        Text(f"Out of order: {', '.join(broken)}.", style="bold red")
+        if broken
+        else Text("Every automatic way works.")
+        if any(way.automatic for way in found.channels)
+        else Text("There is no automatic way: people ask this payer.")
     )
     key = Text(
         "proven: the other side says so · assumed: only the rules say so · off: not used · denied: it says otherwise"
@@ -61,7 +65,7 @@ def _abilities(way: Way) -> Text:
 def _details(way: Way, *, with_address: bool) -> list[RenderableType]:
     lines = [Text(way.address)] if with_address and way.address else []
     lines += [Text("; ".join(way.says))] if way.says else []
-    lines += [Text(f"needs {'; '.join(way.needs)}")] if way.needs else []
+    lines += [Text(f"needs: {'; '.join(way.needs)}")] if way.needs else []
     lines += [Text(f"subscription: {way.subscription}")] if way.subscription else []
     lines += [Text(f"differs: {one}", style="yellow") for one in way.differs]
     lines += [Text(way.problem, style="bold red")] if way.problem else []

@@ -24,6 +24,8 @@ from domain.order import (
 
 PRACTICE = "lakeside"
 SOURCE = "nextgen"
+EXAMPLE = "LKS-1005"
+"""An order to look at: pended, with clocks that run."""
 _NAMESPACE = uuid.UUID("2d5b1f0e-8a35-5c0b-9d7e-3f0a6c41b7d2")
 _SATURDAY = 5
 

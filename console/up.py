@@ -15,13 +15,12 @@ from console.home import TOKEN_FILE, prepare_home, prepare_secrets, saved_token
 from console.machine import Machine
 from console.policies import policies_in, read_rules_file
 from console.seed import Seed, post_orders
-from console.seed_day import PRACTICE, SOURCE
+from console.seed_day import EXAMPLE, PRACTICE
 from console.steps import Steps
 from console.welcome import welcome
 from console.world import World
 from domain.policy import Policy
 from runtime.embedded_postgres import database_url
-from runtime.keys import KeyRing
 from runtime.practices import Practice
 from runtime.processes import HomeLock
 from runtime.settings import Settings, write_private
@@ -94,7 +93,7 @@ class _Start:
 
     async def and_stay(self) -> None:
         """Start everything, say where it is, and watch over it."""
-        keyring = self._prepare()
+        self._prepare()
         await self._machine.clear_the_way()
         await _side_by_side(self._start_postgres(), self._start_temporal(), self._start_sandbox())
         database = Database(database_url(self._settings), application_name="vigil-up", max_connections=2)
@@ -103,17 +102,16 @@ class _Start:
             await _side_by_side(self._start_worker(), self._start_api())
             await self._seed_once(database)
             await self._leave_token(database)
-            self._welcome(keyring)
+            self._welcome()
             await self._machine.watch(self._http, database)
         finally:
             await database.close()
 
-    def _prepare(self) -> KeyRing:
+    def _prepare(self) -> None:
         with self._steps.step(f"Keys, practices and secrets in {self._settings.home_path}"):
-            keyring, self._practices = prepare_home(self._settings)
+            _, self._practices = prepare_home(self._settings)
             self._policies = tuple(policies_in(self._settings.policies_dir).values())
             prepare_secrets(self._settings, self._practices.values(), self._policies)
-        return keyring
 
     async def _start_postgres(self) -> None:
         with self._steps.step("PostgreSQL"):
@@ -176,7 +174,8 @@ class _Start:
         )
         write_private(self._settings.home_path / TOKEN_FILE, issued.secret + "\n")
 
-    def _welcome(self, keyring: KeyRing) -> None:
+    def _welcome(self) -> None:
         token = saved_token(self._settings)
-        example = keyring.case_id(PRACTICE, SOURCE, "LKS-1005")
-        welcome(self._console, self._settings, token.get_secret_value() if token else "", example, self._steps.elapsed)
+        said = token.get_secret_value() if token else ""
+        example = EXAMPLE if self._seed.done else None
+        welcome(self._console, self._settings, said, example, self._steps.elapsed)

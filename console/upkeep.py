@@ -43,7 +43,14 @@ def fold(case_id: str, facts: Sequence[Fact]) -> CaseView:
 
 
 async def rebuild(settings: Settings, practice: str | None) -> cases.Rebuilt:
-    """Make the read model anew from the archive. Raises `StoreAway`."""
+    """Make the read model anew from the archive.
+
+    Raises:
+        CommandFailed: there is no such practice.
+        StoreAway: PostgreSQL cannot be reached.
+    """
+    if practice is not None:
+        _require_practice(settings, practice)
     async with database(settings) as opened:
         return await cases.rebuild(opened, load_keyring(settings), fold, practice=practice)
 
@@ -57,9 +64,7 @@ async def issue_token(
         CommandFailed: there is no such practice.
         StoreAway: PostgreSQL cannot be reached.
     """
-    known = load_practices(settings.practices_path, settings.resolve_url)
-    if practice not in known:
-        raise CommandFailed(f"There is no practice {practice}. {settings.practices_path} has: {', '.join(known)}.")
+    _require_practice(settings, practice)
     now = datetime.now(UTC)
     async with database(settings) as opened:
         issued = await Tokens(opened).issue(practice, role, person, expires_at=now + timedelta(days=days), label=label)
@@ -76,3 +81,9 @@ def keys_fingerprint(keyring: KeyRing) -> list[tuple[str, str, bool]]:
         (key_id, keyring.created[key_id].isoformat() if key_id in keyring.created else "", key_id == keyring.active)
         for key_id in keyring.keys
     ]
+
+
+def _require_practice(settings: Settings, practice: str) -> None:
+    known = load_practices(settings.practices_path, settings.resolve_url)
+    if practice not in known:
+        raise CommandFailed(f"There is no practice {practice}. {settings.practices_path} has: {', '.join(known)}.")

@@ -1,5 +1,9 @@
 """What `vigil up` prints when everything runs: addresses, the token, and what to try."""
 
+import shutil
+import sys
+from pathlib import Path
+
 from rich.console import Console
 from rich.text import Text
 
@@ -8,8 +12,8 @@ from console.home import TOKEN_FILE
 from runtime.settings import Settings
 
 
-def welcome(console: Console, settings: Settings, token: str, case_id: str, seconds: float) -> None:
-    """Print it. `case_id` is a case to look at."""
+def welcome(console: Console, settings: Settings, token: str, case: str | None, seconds: float) -> None:
+    """Print it. `case` is the order number of a case to look at, where the day was seeded."""
     api = api_url(settings)
     ui = f"http://127.0.0.1:{settings.ui_port}"
     rows = (
@@ -18,11 +22,13 @@ def welcome(console: Console, settings: Settings, token: str, case_id: str, seco
         ("Temporal Web UI", f"{ui}/namespaces/default/workflows"),
         ("Temporal", f"127.0.0.1:{settings.temporal_port}"),
         ("Sandbox", settings.sandbox_url),
-        ("Token", f"{token}  (also in {settings.home_path / TOKEN_FILE})"),
+        ("Token", token),
+        ("", f"(also in {settings.home_path / TOKEN_FILE})"),
     )
+    vigil = command_as_typed()
     tries = (
-        "vigil worklist",
-        f"vigil case {case_id}",
+        f"{vigil} worklist",
+        f"{vigil} case {case}" if case else f"{vigil} policy check",
         f'curl -H "Authorization: Bearer $(cat {settings.home_path / TOKEN_FILE})" {api}/v1/worklist',
     )
     console.print()
@@ -33,3 +39,12 @@ def welcome(console: Console, settings: Settings, token: str, case_id: str, seco
     for command in tries:
         console.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
     console.print(Text("Ctrl-C stops what was started; started again, it goes on where it was.", style="dim"))
+
+
+def command_as_typed() -> str:
+    """How a person in this folder runs the command that is running: by name where the shell finds it, else by its path."""
+    running, found = Path(sys.argv[0]).absolute(), shutil.which("vigil")
+    if running.name != "vigil" or (found is not None and running.exists() and Path(found).samefile(running)):
+        return "vigil"
+    here = Path.cwd()
+    return str(running.relative_to(here) if running.is_relative_to(here) else running)

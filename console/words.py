@@ -1,7 +1,9 @@
 """How times, slack and codes read on a terminal."""
 
 from datetime import datetime, timedelta, tzinfo
+from enum import StrEnum
 
+from console.errors import CommandFailed
 from domain.decision import NumberType
 from domain.order import Urgency
 
@@ -68,3 +70,9 @@ def bar(started: datetime, due: datetime, now: datetime, width: int = 16) -> str
 def plain(code: str) -> str:
     """A code as words: `read_answer` is `read answer`."""
     return code.replace("_", " ")
+
+
+def one_of(words: type[StrEnum], what: str, said: str | None) -> None:
+    """Refuse a word that a list does not have; None is not asked about. Raises `CommandFailed`."""
+    if said is not None and said not in set(words):
+        raise CommandFailed(f"There is no {what} {said}. Use one of {', '.join(words)}.", code=2)

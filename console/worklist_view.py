@@ -38,7 +38,7 @@ def by_slack(items: Sequence[CaseView], now: datetime) -> list[CaseView]:
 def worklist_view(items: Sequence[CaseView], now: datetime, zone: tzinfo, width: int) -> RenderableType:
     """The cases by slack, for a terminal of `width` columns; times in `zone`."""
     if not items:
-        return Text("Nothing to do: no open case fits.")
+        return Text("No open case fits.")
     listed = by_slack(items, now)
     body = _table(listed, now, zone) if width >= TABLE_FROM else _blocks(listed, now, zone)
     late = sum(1 for view in listed if (slack_of(view, now) or timedelta(0)) < timedelta(0))

@@ -12,12 +12,15 @@ from runtime.settings import Settings
 
 def zone_of(settings: Settings, items: Sequence[CaseView]) -> tzinfo:
     """The zone of the practice whose cases are listed (a token sees one practice's only)."""
-    if not items:
-        return UTC
+    return zone_of_practice(settings, items[0].practice) if items else UTC
+
+
+def zone_of_practice(settings: Settings, practice_id: str) -> tzinfo:
+    """The zone of a practice by its id."""
     try:
         practices = load_practices(settings.practices_path, settings.resolve_url)
     except PracticesError:
         # The terminal may be on another machine than the practices file.
         return UTC
-    practice = practices.get(items[0].practice)
+    practice = practices.get(practice_id)
     return ZoneInfo(practice.time_zone) if practice else UTC

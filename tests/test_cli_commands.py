@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -26,6 +27,7 @@ from activities.watch_alerts import (
     UNRESTORABLE,
 )
 from cli import app
+from console.cases import order_text
 from console.errors import CommandFailed
 from console.seed import Seed
 from console.seed_chart import planting
@@ -298,3 +300,15 @@ async def test_planting_that_was_cut_off_is_done_again(sandbox_url: str, tmp_pat
         await seed.plant(world, practice)
     await asyncio.sleep(0)
     assert Seed(settings.home_path).day(practice) == day
+
+
+def test_a_word_that_no_list_has_is_refused_and_not_an_empty_worklist() -> None:
+    assert "Use one of vigil, staff" in vigil("worklist", "--turn", "somebody", code=2)
+    assert "Use one of routine, urgent, stat" in vigil("worklist", "--urgency", "nobody", code=2)
+
+
+def test_a_posted_order_is_told_in_the_practices_own_time() -> None:
+    clock = {"due": "2027-02-09T18:00:00Z", "label": "The service is due.", "rule": "order/service-date"}
+    text = order_text({"case_id": "case-x", "order_number": "EXAMPLE-A", "binding": clock}, ZoneInfo("America/Chicago"))
+    assert "Case case-x watches over order EXAMPLE-A." in text
+    assert "Due: Tue 2027-02-09 12:00 CST - The service is due. (order/service-date)" in text

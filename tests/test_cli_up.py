@@ -159,7 +159,7 @@ def _addresses_and_token_are_told(vigil: Vigil, said: str) -> None:
     assert token in said
     assert (vigil.home / "token").stat().st_mode & 0o777 == 0o600
     assert vigil.home.stat().st_mode & 0o777 == 0o700
-    for address in (vigil.api, f"127.0.0.1:{vigil.environment['VIGIL_UI_PORT']}", "vigil worklist", "vigil case case-"):
+    for address in (vigil.api, f"127.0.0.1:{vigil.environment['VIGIL_UI_PORT']}", "vigil worklist", "vigil case LKS-"):
         assert address in said
     assert httpx.get(f"{vigil.api}/healthz", timeout=5, trust_env=False).is_success
 

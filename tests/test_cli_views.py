@@ -111,7 +111,7 @@ def test_the_worklist_fits_the_terminal_and_leaves_out_no_case(width: int) -> No
     assert all(len(line.rstrip()) <= width for line in text.splitlines())
     for number in range(5):
         assert f"Person{number}" in text
-    assert shown(worklist_view([], MONDAY, CHICAGO, width), width).strip() == "Nothing to do: no open case fits."
+    assert shown(worklist_view([], MONDAY, CHICAGO, width), width).strip() == "No open case fits."
 
 
 def test_a_case_shows_whose_turn_why_clocks_tasks_and_numbers_by_type() -> None:

@@ -152,13 +152,14 @@ def _ask_what_is_unknown(case: Case, now: datetime, track: Track, policy: Policy
         )
         yield _person(case, now, policy, why, track, told)
     elif any(line.referral == "required" for line in lines) and track.referral is None:
+        asking = policy.name if policy else track.requirement.payer
         time = allow(case, now, policy, WorkKind.CALL)
         yield Person(
             key=f"obtain_referral/{track.key}/{track.requirement.ref}",
             kind=TaskKind.OBTAIN_REFERRAL,
             stage=Stage.REQUIREMENT,
             turn=Turn.STAFF,
-            title=f"{track.requirement.payer} wants a referral from the primary care provider. Ask the PCP's office for it.",
+            title=f"{asking} wants a referral from the primary care provider. Ask the PCP's office for it.",
             checklist=("Call or fax the PCP's office.", "Record the referral's number, its dates and its visits."),
             time=replace(time, rule=next(line.rule for line in lines if line.referral == "required")),
             track=track.key,
