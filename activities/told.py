@@ -11,7 +11,17 @@ from connectors.errors import ConnectorError
 from connectors.ours import Ours
 from connectors.raw import RawAnswer
 from domain.actions import InquireStatus, SendInformation, SubmitRequest, WithdrawRequest
-from domain.decision import Decision, Ending, LineDecision, Number, NumberType, Outcome, Result, decision_source
+from domain.decision import (
+    AnswerError,
+    Decision,
+    Ending,
+    LineDecision,
+    Number,
+    NumberType,
+    Outcome,
+    Result,
+    decision_source,
+)
 from domain.facts import (
     MAX_FACT_BYTES,
     AnswerNotUnderstood,
@@ -33,6 +43,8 @@ RAW_ANSWER = "payer_answer"
 _MAX_KEY = 200
 _SHORT = 120
 _WHY = 900
+_FEW = 5
+"""So many errors fit a fact, cut short; the raw answer has them whole."""
 
 
 class Told:
@@ -129,15 +141,16 @@ class Told:
 
     async def rejected(self, decision: Decision, answer: RawAnswer) -> list[AnyFact]:
         """The payer did not take the request up."""
-        return [
-            RequestRejected(
-                **self._common("rejected"),
-                attempt=self._request.attempt,
-                rail=self._request.rail,
-                errors=decision.errors,
-                raw=await self._keep(answer),
-            )
-        ]
+        fact = RequestRejected(
+            **self._common("rejected"),
+            attempt=self._request.attempt,
+            rail=self._request.rail,
+            errors=decision.errors,
+            raw=await self._keep(answer),
+        )
+        if len(write_fact(fact)) > MAX_FACT_BYTES:
+            fact = fact.model_copy(update={"errors": tuple(map(_brief, decision.errors[:_FEW]))})
+        return [fact]
 
     async def withdrawn(self, decision: Decision, answer: RawAnswer) -> list[AnyFact]:
         """The payer confirmed that the whole request is cancelled, or a person has to find out."""
@@ -227,6 +240,11 @@ def _fitting(decision: Decision) -> Decision:
     if len(decision.model_dump_json(exclude_none=True)) < MAX_FACT_BYTES - 1024:
         return decision
     return decision.model_copy(update={"lines": tuple(map(_short, decision.lines))})
+
+
+def _brief(error: AnswerError) -> AnswerError:
+    cut = {"text": (error.text or "")[:_SHORT] or None, "where": (error.where or "")[:_SHORT] or None}
+    return error.model_copy(update=cut)
 
 
 def _short(line: LineDecision) -> LineDecision:

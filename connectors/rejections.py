@@ -102,6 +102,7 @@ def rejection(code: str | None, where: str | None, follow_up: str | None, said: 
     return AnswerError(
         code=code,
         text=said or REJECTIONS.get(code or ""),
+        meaning=REJECTIONS.get(code or ""),
         where=where,
         follow_up=follow_up,
         remedy=remedy or None,

@@ -110,7 +110,10 @@ class AnswerError(Frozen):
     )
     where: str | None = Field(default=None, max_length=300)
     follow_up: str | None = Field(default=None, max_length=30, description="AAA04, verbatim.")
-    remedy: str | None = Field(default=None, max_length=500, description="What to do about it, where that is known.")
+    meaning: str | None = Field(
+        default=None, max_length=200, description="What is wrong in our own words: quotes nobody."
+    )
+    remedy: str | None = Field(default=None, max_length=500, description="What to do about it: in our own words.")
 
     @property
     def sentence(self) -> str:

@@ -288,16 +288,23 @@ def test_a_rejected_request_is_corrected_not_appealed_and_sent_anew_at_a_persons
         rail="pas",
         errors=(
             AnswerError(
-                code="75", text="the payer does not find the subscriber", where="2010C, subscriber", remedy="Compare."
+                code="75",
+                text="Not known: Quillfeather",
+                where="2010C, subscriber",
+                meaning="the payer does not find the subscriber",
+                remedy="Compare.",
             ),
             AnswerError(code="Q7"),
         ),
     )
     case, plan = at(known(order(), no), MONDAY)
     assert work(case)[-1] == "correct_request"
-    assert plan.why == ("Meridian PPO did not take the request up (75 and 1 more), and nothing is decided. Compare.")
+    assert plan.why == (
+        "Meridian PPO did not take the request up, and nothing is decided: "
+        "the payer does not find the subscriber (75), and 1 more. Compare."
+    )
     assert task(case, "correct_request").checklist[:2] == (
-        "The payer does not find the subscriber (75), at 2010C, subscriber. Compare.",
+        "Not known: Quillfeather (75), at 2010C, subscriber. Compare.",
         "Code Q7, which Vigil does not know.",
     )
     again = said(NewAttemptOrdered, "again", by="person:ines", track=TRACK, attempt=2, reason="Corrected.")

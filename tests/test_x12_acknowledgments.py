@@ -72,6 +72,7 @@ def test_a_fault_says_where_and_keeps_no_data() -> None:
     assert [error.code for error in found.answer_errors] == ["1", "8", "5", "999 R"]
     element, *_, whole = found.answer_errors
     assert element.sentence.startswith("it is missing (1), at id of the subscriber, loop 2010C")
+    assert element.meaning == "id of the subscriber: it is missing"
     assert element.remedy is not None
     assert element.remedy.startswith("Compare the id of the subscriber in the order")
     assert whole.sentence == "the message was not taken in at the door, and nothing is decided (999 R)"

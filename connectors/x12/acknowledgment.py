@@ -81,7 +81,7 @@ class Acknowledgment(Frozen):
     def answer_errors(self) -> tuple[AnswerError, ...]:
         """Why the message was not taken in, as any rail says it: what is most exact first, the whole last."""
         text = "the message was not taken in at the door, and nothing is decided"
-        whole = AnswerError(code=f"{self.kind} {self.code}"[:30], text=text)
+        whole = AnswerError(code=f"{self.kind} {self.code}"[:30], text=text, meaning=text)
         return (*(fault.answer_error for fault in finest_first(self.faults)[:9]), whole)
 
 

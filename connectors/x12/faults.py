@@ -173,8 +173,14 @@ class Fault(Frozen):
     @property
     def answer_error(self) -> AnswerError:
         """The complaint as any rail says it."""
+        said = _MEANINGS[self.level].get(self.code)
+        named = " of the ".join(filter(None, (self.holds, self.whose)))
         return AnswerError(
-            code=self.code or None, text=_MEANINGS[self.level].get(self.code), where=self.place, remedy=self._remedy
+            code=self.code or None,
+            text=said,
+            where=self.place,
+            meaning=f"{named}: {said}" if said and named else said,
+            remedy=self._remedy,
         )
 
     @property

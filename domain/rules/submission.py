@@ -10,6 +10,7 @@ from domain.attempt import Attempt
 from domain.base import Stage, Turn
 from domain.case import Case, replay
 from domain.clocks import ClockKind, start
+from domain.decision import AnswerError
 from domain.facts import Failure, TaskKind
 from domain.policy import PolicySlice
 from domain.policy_rules import Channel, Rail, WorkKind
@@ -369,15 +370,15 @@ def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None
     rejected = track.attempt.rejected
     errors = rejected.errors if rejected else ()
     name = policy.name if policy else "The payer"
-    codes = [shown_code(error.code) for error in errors] or ["no reason" if rejected else _last_error(case, track)]
-    more = f" and {len(codes) - 1} more" if len(codes) > 1 else ""
+    why = [_named(error) for error in errors] or ["no reason given" if rejected else _last_error(case, track)]
+    more = f", and {len(why) - 1} more" if len(why) > 1 else ""
     remedy = errors[0].remedy if errors and errors[0].remedy else "Correct the order and send it anew."
     return Person(
         key=f"correct_request/{track.key}/{track.attempt.number}",
         kind=TaskKind.CORRECT_REQUEST,
         stage=Stage.SUBMISSION,
         turn=Turn.STAFF,
-        title=f"{name} did not take the request up ({codes[0]}{more}), and nothing is decided. {remedy}",
+        title=f"{name} did not take the request up, and nothing is decided: {why[0]}{more}. {remedy}",
         checklist=(
             *steps_of(errors),
             "Compare member number, names, birth date, NPI, codes and dates with the payer's words.",
@@ -390,6 +391,14 @@ def _correct(case: Case, now: datetime, track: Track, policy: PolicySlice | None
         cause=rejected.ref if rejected else "",
         raw=rejected.raw if rejected else None,
     )
+
+
+def _named(error: AnswerError) -> str:
+    """What is wrong without a word of the payer's own: those are for whoever opens the task."""
+    code = shown_code(error.code)
+    if error.meaning:
+        return f"{error.meaning.rstrip('.')} ({code})"
+    return f"in its own words, which the task holds ({code})" if error.text else f"{code}, which Vigil does not know"
 
 
 def shown_code(said: str | None, otherwise: str = "no code") -> str:
