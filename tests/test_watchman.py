@@ -13,6 +13,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import (
     Client,
     ScheduleActionExecutionStartWorkflow,
+    ScheduleDescription,
     ScheduleOverlapPolicy,
     ScheduleSpec,
     ScheduleUpdate,
@@ -428,7 +429,12 @@ async def test_schedules_are_made_once_changed_when_they_differ_and_removed_with
 
         await until(taken_in)
         assert await ensure_schedules(house.client, settings, {practice.id: practice}) == [WATCHMAN]
-        described = await handle.describe()
+
+        async def put_right() -> ScheduleDescription | None:
+            described = await handle.describe()
+            return described if described.schedule.spec.intervals else None
+
+        described = await until(put_right)
         assert described.schedule.spec.intervals[0].every == timedelta(minutes=5)
         assert described.schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
         assert described.schedule.state.paused
