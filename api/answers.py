@@ -37,9 +37,9 @@ def problem_answers(*statuses: int) -> Responses:
     return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
 
 
-PROBLEMS = problem_answers(400, 401, 403, 404, 422, 503)
+PROBLEMS = problem_answers(400, 401, 403, 404, 413, 422, 503)
 """Those of every door that wants a token."""
-CHANGES = problem_answers(409, 413, 415)
+CHANGES = problem_answers(409, 415)
 """Those of every such door besides through which something comes in."""
 
 

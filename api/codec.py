@@ -126,8 +126,11 @@ async def _opened(request: Request, services: Services, codec: VigilCodec, pract
 
 
 async def _payloads(request: Request) -> list[Payload]:
+    said = read_json(await request.body())
     try:
-        return list(ParseDict(read_json(await request.body()), Payloads(), ignore_unknown_fields=True).payloads)
+        if not isinstance(said, dict):
+            raise ParseError  # noqa: TRY301 - the library asks for an object without looking
+        return list(ParseDict(said, Payloads(), ignore_unknown_fields=True).payloads)
     except ParseError:
         raise Problem(422, "not_payloads", "The body must be Temporal's `Payloads` as JSON.") from None
 

@@ -160,7 +160,10 @@ async def get_questionnaire(case_id: str, ref: str, request: Request, caller: Pe
     "/{ref}/answers",
     summary="Save or submit the answers to a payer's form",
     response_model=AnswersTaken,
-    responses={303: {"description": "The page was saved; `Location` shows it again."}, 422: {"content": _AS_PAGE}},
+    responses={
+        303: {"description": "The page was saved; `Location` shows it again."},
+        422: {**PROBLEMS[422], "content": {**PROBLEMS[422]["content"], **_AS_PAGE}},
+    },
     openapi_extra={
         "requestBody": {
             "required": True,

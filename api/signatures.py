@@ -1,4 +1,7 @@
-"""Signatures of callbacks: HMAC-SHA256 over `<timestamp>.<body>` by the sender's secret, not older or newer than five minutes."""
+"""Who a callback is from: HMAC-SHA256 over `<timestamp>.<body>` by the sender's secret, not older or newer than five minutes.
+
+A payer that only does what FHIR says sends the channel's header back with every notification, and the secret in it.
+"""
 
 import hashlib
 import hmac
@@ -18,6 +21,12 @@ Signature = Annotated[
     str | None,
     Header(alias="X-Vigil-Signature", description="`sha256=` and the hex HMAC-SHA256 of `<timestamp>.<body>`."),
 ]
+Secret = Annotated[
+    str | None,
+    Header(
+        alias="X-Webhook-Secret", description="The header of the subscription's channel, as the payer was given it."
+    ),
+]
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
@@ -30,3 +39,11 @@ def is_signed(services: Services, sender: str, timestamp: str | None, signature:
     if not hmac.compare_digest(expected.encode(), signature.encode(errors="replace")):
         return False
     return abs(services.clock() - datetime.fromtimestamp(int(timestamp), UTC)) <= TOLERANCE
+
+
+def knows_secret(services: Services, sender: str, secret: str | None) -> bool:
+    """Whether the sender sent the secret `<sender>.webhook` itself, as FHIR's rest-hooks do. Raises `MissingSecret`."""
+    if secret is None:
+        return False
+    known = services.settings.secret(f"{sender}.webhook").get_secret_value()
+    return hmac.compare_digest(known.encode(), secret.encode(errors="replace"))

@@ -24,7 +24,7 @@ from domain.policy_rules import Rail
 from domain.rules.channels import submit_cause
 from domain.rules.submission import request_of
 
-_TRACE = re.compile(r"^(case-[a-z2-7]{26})-([a-z0-9-]{1,60})-([1-9][0-9]{0,3})$")
+_TRACE = re.compile(r"^(case-[a-z2-7]{26})-([a-z0-9-]{1,60})-([1-9][0-9]{0,3})(\.cancel)?$")
 
 _CLAIM_EVERY = timedelta(minutes=10)
 """At most one claim in this time reaches a case: it is part of the claim's source id."""

@@ -1,9 +1,10 @@
 """Payers' callbacks: a claim until verified. A verified one is a fact; any other one may cause an inquiry and nothing more.
 
-Verified means: signed by the payer's secret just now (`api.signatures`), and not seen before. Whoever is not verified is
-told nothing but that.
+Verified means: signed by the payer's secret just now, or with that secret in the header that its subscription has it send
+(`api.signatures`), and not seen before. Whoever is not verified is told nothing but that.
 """
 
+import hashlib
 from enum import StrEnum
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from api.answers import problem_answers
 from api.auth import services_of
 from api.problems import Problem
 from api.services import Services
-from api.signatures import Signature, Timestamp, is_signed
+from api.signatures import Secret, Signature, Timestamp, is_signed, knows_secret
 from api.webhook_facts import Event, claimed, event_of, facts_of, moment
 from connectors.documents import ANSWER_KIND
 from connectors.errors import ConnectorError
@@ -75,8 +76,9 @@ async def post_webhook(
     payer: Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{1,60}$")],
     timestamp: Timestamp = None,
     signature: Signature = None,
+    secret: Secret = None,
 ) -> JSONResponse:
-    """Take a payer's notification of a decision. Safe to send again.
+    """Take a payer's notification of a decision, signed or with the channel's secret. Safe to send again.
 
     What cannot be verified is answered with 401 and changes nothing; where it names a case, Vigil may ask the payer.
     """
@@ -85,15 +87,19 @@ async def post_webhook(
         raise Problem(404, "payer_unknown", "There is no such payer here.")
     body = await request.body()
     try:
-        verified = is_signed(services, payer, timestamp, signature, body)
+        if signature is not None:
+            verified = is_signed(services, payer, timestamp, signature, body)
+            mark = f"{timestamp}.{signature}"
+        else:
+            verified = knows_secret(services, payer, secret)
+            mark = hashlib.sha256(body).hexdigest()
     except MissingSecret:
         log.exception("callbacks of a payer cannot be verified: its secret is not set", payer=payer)
-        verified = False
+        verified, mark = False, ""
     if not verified:
         await _claim(services, payer, body)
         WEBHOOKS.labels(payer, "unverified").inc()
         raise Problem(401, "unverified", "The callback's signature or timestamp cannot be verified.")
-    mark = f"{timestamp}.{signature}"
     if not await services.seen.first_time(payer, mark, at=services.clock()):
         return _answer(payer, Taken.SEEN)
     try:

@@ -6,7 +6,7 @@ kept whole as an `UnknownFact` and becomes a person's task.
 
 from typing import TYPE_CHECKING, Annotated, Union
 
-from pydantic import Discriminator, Tag, TypeAdapter
+from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from domain.facts.envelope import MAX_CASE_BYTES, MAX_FACT_BYTES, Fact, Reference
 from domain.facts.knowledge import (
@@ -122,9 +122,11 @@ def _tag(value: object) -> str:
 if TYPE_CHECKING:
     AnyFact = Fact
 else:
+    _NOT_KNOWN = {"not": {"properties": {"kind": {"enum": sorted(_BY_KIND)}, "v": {"const": 1}}}}
+    """What tells a fact of an unknown kind from all others, for readers of the JSON schema."""
+    _UNKNOWN = Annotated[UnknownFact, Tag("unknown"), Field(json_schema_extra=_NOT_KNOWN)]
     AnyFact = Annotated[
-        Union[(*(Annotated[cls, Tag(kind)] for kind, cls in _BY_KIND.items()), Annotated[UnknownFact, Tag("unknown")])],
-        Discriminator(_tag),
+        Union[(*(Annotated[cls, Tag(kind)] for kind, cls in _BY_KIND.items()), _UNKNOWN)], Discriminator(_tag)
     ]
 """Any fact, chosen by its kind and version."""
 
