@@ -327,7 +327,9 @@ def _apply(case: Case, fact: Fact) -> Case:
             way = f"{fact.payer}/{fact.rail}"
             held = case.channels.get(way)
             same = held is not None and held.state == fact.state
-            return case if same else replace(case, channels=with_key(case.channels, way, fact))
+            # What is heard from elsewhere may be older than what somebody said here.
+            late = held is not None and fact.is_heard and fact.occurred_at < held.occurred_at
+            return case if same or late else replace(case, channels=with_key(case.channels, way, fact))
         case ClockBreached():
             return replace(case, breached=with_key(case.breached, fact.clock, fact))
         case PlanFailed():
