@@ -1,6 +1,7 @@
-"""Payers' notifications to the practice: rest-hook POSTs due on the practice's clock, signed, tried three times.
+"""Payers' notifications to the practice: rest-hook POSTs due on the practice's clock, tried three times.
 
-Source: HL7 Subscriptions R5 Backport (R4), as Da Vinci PAS uses it. The signature is our agreement (`signing.py`).
+Source: HL7 Subscriptions R5 Backport (R4), as Da Vinci PAS uses it. The signature is our agreement (`signing.py`), which
+some payers do not have.
 """
 
 import asyncio
@@ -164,14 +165,16 @@ class Notifier:
         entry.state = "delivered" if httpx.codes.is_success(entry.statuses[-1]) else "failed"
 
     async def post(self, subscription: PayerSubscription, body: Json, *, secret: str | None = None) -> list[int]:
-        """POST a signed notification, at most three times; the HTTP statuses, 0 where there was no answer."""
+        """POST a notification, at most three times; the HTTP statuses, 0 where there was no answer.
+
+        A payer that signs signs it; one that does not sends the header of the channel, as FHIR has it.
+        """
         raw = json.dumps(body).encode()
-        return await self._post(
-            subscription.endpoint,
-            raw,
-            {"content-type": "application/fhir+json"},
-            subscription.secret if secret is None else secret,
-        )
+        key = subscription.secret if secret is None else secret
+        headers = {"content-type": "application/fhir+json"}
+        if not PAYERS[subscription.payer].signs and key:
+            return await self._post(subscription.endpoint, raw, {**headers, SECRET_HEADER: key})
+        return await self._post(subscription.endpoint, raw, headers, key)
 
     async def _post(self, url: str, raw: bytes, headers: dict[str, str], key: str = "") -> list[int]:
         statuses: list[int] = []

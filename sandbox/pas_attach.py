@@ -1,7 +1,8 @@
 """`$submit-attachment` at the payer's door: what is wrong with its Parameters, as strictly as CDex 2.1.0 has it."""
 
 from sandbox.pas_check import DATE, Issues, luhn_npi
-from sandbox.pas_words import NPI, dicts, first_code
+from sandbox.pas_profiles import is_base64
+from sandbox.pas_words import NPI, codings, dicts
 from sandbox.records import Json
 
 _ONCE = ("TrackingId", "AttachTo", "PayerId", "OrganizationId", "ProviderId", "MemberId")
@@ -55,15 +56,17 @@ def _check_one(issues: Issues, parts: list[Json], place: str) -> None:
         if name == "LineItem":
             issues.need(str(part.get("valueString", "")).isdigit(), place, "LineItem is a line's number.", "value")
         elif name == "Code":
-            issues.need(first_code(part.get("valueCodeableConcept")), place, "Code needs a coding.")
+            coded = [c for c in codings(part.get("valueCodeableConcept")) if c.get("system") and c.get("code")]
+            issues.need(coded, place, "Code needs a coding with system and code.")
         elif name != "Content":
             issues.add(place, "The part is not known.", "not-supported")
     resource: Json = content[0] or {}
     kind = resource.get("resourceType")
     if kind == "DocumentReference":
+        issues.need(resource.get("status"), place, "A DocumentReference needs a status.")
         for one in dicts(resource.get("content")) or [{}]:
             attached = one.get("attachment") or {}
-            inline = bool(attached.get("data")) and "url" not in attached
+            inline = is_base64(attached.get("data")) and "url" not in attached
             issues.need(inline, place, "A document travels inline, in attachment.data, without a url.", "value")
     elif kind == "Bundle":
         inside = [(entry.get("resource") or {}).get("resourceType") for entry in dicts(resource.get("entry"))]

@@ -27,6 +27,8 @@ class PayerProfile:
     reference: str
     notification_content: NotificationContent
     subscription_filter: str = "org-identifier"
+    signs: bool = True
+    """Whether it signs its notifications; else it sends the channel's header along, and no more."""
     validity_days: int = 90
 
     def certification_number(self, count: int) -> str:
@@ -56,6 +58,7 @@ ALL_PAYERS: dict[str, PayerProfile] = {
             reference="SMP{:07}",
             notification_content="id-only",
             subscription_filter="orgIdentifier",
+            signs=False,
             validity_days=60,
         ),
         PayerProfile("harbor-hmo", "Harbor HMO", "", "HHA{:07}", "HHAP{:06}", "id-only"),

@@ -18,9 +18,10 @@ from sandbox.gate import basic_credentials
 from sandbox.notifications import Notifier
 from sandbox.pas_attach import check_attachment
 from sandbox.pas_check import SIZE_LIMIT, Issues, check_bundle, single_issue
+from sandbox.pas_profiles import check_profiles
 from sandbox.pas_read import read_attachment
 from sandbox.pas_update import check_update
-from sandbox.pas_words import TOPIC, dicts
+from sandbox.pas_words import TOPIC, BundleIndex, dicts
 from sandbox.payer_table import PAYERS, PayerProfile
 from sandbox.records import Json, Practice
 
@@ -130,6 +131,8 @@ async def metadata(payer_id: str) -> Response:
 async def _checked(request: Request, payer: PayerProfile, *, inquiry: bool) -> pas_desk.Submission:
     bundle = await _fhir_body(request)
     issues = check_bundle(bundle, inquiry=inquiry, is_2_2=payer.is_2_2)
+    if not issues.found:
+        check_profiles(issues, BundleIndex(bundle), inquiry=inquiry, is_2_2=payer.is_2_2)
     if issues.found:
         _refuse_all(issues)
     submission = pas_desk.read_submission(bundle, inquiry=inquiry)
@@ -256,7 +259,20 @@ async def subscribe(payer_id: str, request: Request) -> Response:
     issues.need(hook, "Subscription.channel.type", "Only rest-hook is served.", "not-supported")
     http = isinstance(endpoint, str) and endpoint.startswith(("http://", "https://"))
     issues.need(http, "Subscription.channel.endpoint", "endpoint must be an HTTP URL.", "value")
-    for criterion in dicts((resource.get("_criteria") or {}).get("extension")):
+    media_type = channel.get("payload") if isinstance(channel, dict) else None
+    json_only = "payload must be application/fhir+json."
+    issues.need(media_type == FHIR_JSON, "Subscription.channel.payload", json_only, "not-supported")
+    said = (channel.get("_payload") or {}) if isinstance(channel, dict) else {}
+    contents = [
+        e.get("valueCode") for e in dicts(said.get("extension")) if str(e.get("url")).endswith("payload-content")
+    ]
+    served = (["full-resource"],) if payer.is_2_2 else (["full-resource"], ["id-only"])
+    issues.need(contents in served, "Subscription.channel.payload.extension", "This content is not served.", "value")
+    criteria = dicts((resource.get("_criteria") or {}).get("extension"))
+    issues.need(
+        criteria, "Subscription.criteria.extension(backport-filter-criteria)", "The organization must be named."
+    )
+    for criterion in criteria:
         named = str(criterion.get("valueString", "")).startswith(f"{payer.subscription_filter}=")
         text = f"The filter of this payer is named {payer.subscription_filter}."
         issues.need(named, "Subscription.criteria.extension(backport-filter-criteria)", text, "value")

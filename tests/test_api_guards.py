@@ -19,7 +19,7 @@ from runtime.processes import free_port
 from runtime.temporal import connect
 from store.audit import entries
 from store.tokens import Role
-from tests.api_doors import Doors, as_json, client_of, decision_of, open_doors
+from tests.api_doors import SECRET, Doors, as_json, client_of, decision_of, open_doors
 from tests.house import House, Live
 
 
@@ -54,6 +54,20 @@ async def test_a_verified_callback_is_a_decision_with_its_evidence_once(doors: D
     decided = [f for f in facts if f["kind"] == "decision_received" and f["via"] == "notification"]
     assert len(decided) == 1
     assert (await doors.get(f"{path}/documents/{decided[0]['raw']['id']}")).content == body
+
+
+async def test_a_payer_that_only_sends_the_channels_header_is_believed_too(doors: Doors) -> None:
+    path, body = await pended(doors)
+
+    async def hook(**headers: str) -> httpx.Response:
+        return await doors.http.post("/v1/webhooks/payers/meridian-ppo", content=body, headers=headers)
+
+    assert (await hook(**{"X-Webhook-Secret": "guessed"})).status_code == 401
+    assert (await hook(**{"X-Webhook-Secret": SECRET, "X-Vigil-Signature": "sha256=" + "0" * 64})).status_code == 401
+    taken, again = [await hook(**{"X-Webhook-Secret": SECRET}) for _ in range(2)]
+    assert (taken.status_code, taken.json()["status"]) == (200, "taken")
+    assert again.json()["status"] == "seen"
+    assert (await doors.quiet(path))["ready"] is True
 
 
 FORGERIES: tuple[dict[str, Any], ...] = (

@@ -59,28 +59,36 @@ def event(body: Json) -> Json:
     return {part["name"]: part for part in parts}
 
 
+BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/"
+
+
 def genuine(headers: dict[str, str], body: bytes) -> bool:
     mac = hmac.new(SECRET.encode(), f"{headers['x-vigil-timestamp']}.".encode() + body, hashlib.sha256).hexdigest()
     return headers["x-vigil-signature"] == f"sha256={mac}" and abs(time.time() - int(headers["x-vigil-timestamp"])) < 60
 
 
-def subscription(endpoint: str) -> Json:
+def subscription(endpoint: str, named: str = "org-identifier") -> Json:
     return {
         "resourceType": "Subscription",
         "status": "requested",
         "reason": "Decisions of our organization.",
         "criteria": "http://hl7.org/fhir/us/davinci-pas/SubscriptionTopic/PASSubscriptionTopic",
+        "_criteria": {
+            "extension": [{"url": f"{BACKPORT}backport-filter-criteria", "valueString": f"{named}=1234567893"}]
+        },
         "channel": {
             "type": "rest-hook",
             "endpoint": endpoint,
             "payload": "application/fhir+json",
+            "_payload": {"extension": [{"url": f"{BACKPORT}backport-payload-content", "valueCode": "full-resource"}]},
             "header": [f"X-Webhook-Secret: {SECRET}"],
         },
     }
 
 
 def subscribe(client: PayerClient, receiver: Receiver) -> None:
-    location = client.post("Subscription", subscription(receiver.url)).raise_for_status().headers["location"]
+    named = "orgIdentifier" if client.payer == "summit-ma" else "org-identifier"
+    location = client.post("Subscription", subscription(receiver.url, named)).raise_for_status().headers["location"]
     for _ in range(100):
         if client.http.get(location).raise_for_status().json()["status"] == "active":
             return
@@ -137,6 +145,11 @@ def test_a_bad_subscription_is_refused(sandbox_url: str) -> None:
     answer = client.post("Subscription", wrong)
     assert answer.status_code == 422
     assert len(answer.json()["issue"]) == 2
+    silent = subscription("https://practice.example/hook")
+    del silent["_criteria"], silent["channel"]["_payload"]
+    assert len(client.post("Subscription", silent).json()["issue"]) == 2
+    named = client.post("Subscription", subscription("https://practice.example/hook", "organization"))
+    assert named.status_code == 422
     client.http.close()
 
 

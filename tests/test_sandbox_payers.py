@@ -33,7 +33,7 @@ def item(sequence: int, code: str = "95886", units: int = 4) -> Json:
         "category": concept(f"{X12}1365", "3"),
         "productOrService": concept("http://www.ama-assn.org/go/cpt", code),
         "servicedDate": "2026-03-20",
-        "quantity": {"value": units},
+        "quantity": {"value": units, "unit": "unit", "system": f"{X12}673", "code": "UN"},
         "locationCodeableConcept": concept(
             "https://www.cms.gov/Medicare/Coding/place-of-service-codes/Place_of_Service_Code_Set", "11"
         ),
@@ -133,7 +133,9 @@ def inquiry_of(bundle: Json) -> Json:
     inquiry = copy.deepcopy(bundle)
     number = uuid.uuid4().hex
     inquiry["identifier"]["value"] = number
-    inquiry["entry"][0]["resource"]["identifier"][0]["value"] = number
+    claim = inquiry["entry"][0]["resource"]
+    claim["identifier"][0]["value"] = number
+    claim["meta"] = {"profile": [f"{PAS}profile-claim-inquiry"]}
     return inquiry
 
 
@@ -279,7 +281,11 @@ def test_an_information_request_names_the_document_and_ends_with_it(meridian: Pa
     control_number = asked["identifier"][0]["value"]
     coverage = next(e["resource"] for e in sent["entry"] if e["resource"]["resourceType"] == "Coverage")
     npi = {"system": "http://hl7.org/fhir/sid/us-npi", "value": NPI}
-    document = {"resourceType": "DocumentReference", "content": [{"attachment": {"data": "bm90ZQ=="}}]}
+    document = {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "content": [{"attachment": {"data": "bm90ZQ=="}}],
+    }
     parameters = [
         {"name": "TrackingId", "valueIdentifier": {"system": "urn:test", "value": control_number}},
         {"name": "AttachTo", "valueCode": "preauthorization"},
@@ -401,6 +407,7 @@ def update_of(sent: Json, number: str) -> Json:
     fresh["fullUrl"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, number)}"
     claim = fresh["resource"]
     claim["id"] = fresh["fullUrl"][9:]
+    claim["meta"] = {"profile": [f"{PAS}profile-claim-update"]}
     claim["identifier"][0]["value"] = number
     relationship = concept("http://terminology.hl7.org/CodeSystem/ex-relatedclaimrelationship", "prior")
     claim["related"] = [{"claim": {"reference": prior["fullUrl"]}, "relationship": relationship}]
