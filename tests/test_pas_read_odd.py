@@ -191,3 +191,9 @@ def test_a_notification_without_an_answer_says_so_and_where_the_answer_is() -> N
 def test_a_decision_about_no_line_decides_nothing() -> None:
     nameless = item(1, "A1", number="AUTH-1") | {"itemSequence": 0}
     assert read(answer(nameless)).result is Result.UNREADABLE
+
+
+def test_reasons_in_the_base_resources_own_place_are_read() -> None:
+    why = {"coding": [{"code": "0M"}]}
+    (line,) = read(answer({"itemSequence": 1, "adjudication": [A3 | {"reason": why}]})).lines
+    assert [(r.code, r.text) for r in line.reasons] == [("0F", "not medically necessary"), ("0M", "not covered")]

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.codes import OUTCOMES
+from connectors.x12.segments import segment
 from domain.decision import NumberType, Outcome, Result
 from tests.x12_answers import (
     A1,
@@ -209,3 +210,20 @@ def test_what_is_no_review_is_named_and_an_older_edition_too() -> None:
     assert "(documents)" in read_all(closed(body()).replace(b"ST*278*", b"ST*275*"))[0].notes[0]
     older = ALL["a1"].replace(b"005010X217", b"004010X094A1").replace(b"*EV*", b"*19*")
     assert "004010" in read_all(older)[0].notes[0]
+
+
+def test_another_patient_who_is_rejected_in_the_same_transaction_is_an_answer_of_its_own() -> None:
+    other = [("HL", 9, 2, "22", 0), ("NM1", "IL", "1", "Elsewhere", None, None, None, None, "MI", "MER000999")]
+    segments = [*body((event_of(A1), LINES)), *(segment(*one) for one in [*other, ("AAA", "N", None, "72", "C")])]
+    decided, rejected = read_all(closed(segments))
+    assert (decided.result, rejected.result) == (Result.DECIDED, Result.REJECTED)
+    assert (rejected.member_id, rejected.trace, rejected.errors[0].code) == ("MER000999", None, "72")
+    assert read_all(closed([*segments[:-1]]))[1:] == ()
+
+
+def test_the_quantity_of_the_event_is_that_of_its_only_line_and_said_where_there_are_more() -> None:
+    bare = [line_of(code="95910"), line_of(code="G0283")]
+    (one,) = read_all(answer((event_of(A1, ("HSD", "VS", 6)), bare[:1])), None)
+    assert (one.lines[0].units, one.notes) == (6, ())
+    (two,) = read_all(answer((event_of(A1, ("HSD", "VS", 6)), bare)), None)
+    assert ([line.units for line in two.lines], len(two.notes)) == ([None, None], 1)

@@ -5,6 +5,7 @@ that the payer names in X12's own code system, can approve anything. One that st
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from connectors.codes import OUTCOMES, REASONS
@@ -35,6 +36,10 @@ def read_action(element: Json, notes: list[str]) -> Action | None:
             elif action.outcome is Outcome.UNKNOWN:
                 notes.append(_UNKNOWN_CODE)
             found.append(action)
+    if found:
+        # The base resource's own place for reasons, which some fill in place of the guide's.
+        more = [reason for one in objects(element.get("adjudication")) for reason in _reasons(one.get("reason"))]
+        found[0] = replace(found[0], reasons=tuple(dict.fromkeys((*found[0].reasons, *more)))[:MAX_REASONS])
     if any((action.code, action.outcome) != (found[0].code, found[0].outcome) for action in found[1:]):
         notes.append(_DIFFER)
     return together(found)
@@ -136,11 +141,7 @@ def _action(extension: Json) -> Action:
     given = [coding for concept in concepts for coding in codings(concept)]
     codes = {raw(coding.get("code")) for coding in given if raw(coding.get("system")) in ACTION_SYSTEMS}
     numbers = [token(part.get("valueString")) or _identifier(part) for part in parts(extension, "number")]
-    reasons = [
-        reason if reason.text else reason.model_copy(update={"text": REASONS.get(reason.code or "")})
-        for part in parts(extension, "reasonCode")
-        for reason in reasons_of(part.get("valueCodeableConcept"))
-    ]
+    reasons = [r for part in parts(extension, "reasonCode") for r in _reasons(part.get("valueCodeableConcept"))]
     if len(codes) == 1:
         code = codes.pop()
         outcome = OUTCOMES.get(code, Outcome.UNKNOWN)
@@ -153,6 +154,14 @@ def _action(extension: Json) -> Action:
         said += [text(concept.get("text"), _TEXT) for concept in concepts if isinstance(concept, dict)]
         reasons += [Reason(text=words) for words in dict.fromkeys(said) if words]
     return Action(outcome, text(code, 30), tuple(n for n in numbers if n), tuple(reasons[:MAX_REASONS]))
+
+
+def _reasons(concept: Any) -> list[Reason]:
+    """Why something was decided: with our word for a code that the payer leaves without one."""
+    return [
+        reason if reason.text else reason.model_copy(update={"text": REASONS.get(reason.code or "")})
+        for reason in reasons_of(concept)
+    ]
 
 
 def _identifier(part: Json) -> str | None:

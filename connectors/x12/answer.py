@@ -19,6 +19,7 @@ from connectors.x12.segments import NotX12
 from connectors.x12.statement import contacts, rejected, rejections
 from connectors.x12.values import day, text, token
 from connectors.x12.words import (
+    DEPENDENT,
     ENDINGS,
     EVENT,
     INQUIRY_GUIDE,
@@ -43,6 +44,7 @@ _TRACE = 120
 _SET = re.compile(r"[0-9]{3}")
 _MISCOUNTED = frozenset({"SE_LOST", "SE_WRONG"})
 """One segment more than were counted is met in published answers, and taken."""
+_PATIENTS = frozenset({SUBSCRIBER, DEPENDENT})
 _TO_CALL_FOR = frozenset({Outcome.CONTACT_PAYER, Outcome.PENDED, Outcome.DENIED, Outcome.UNKNOWN})
 _UNDECIDED = frozenset({Outcome.PENDED, Outcome.CONTACT_PAYER, Outcome.UNKNOWN})
 
@@ -130,7 +132,19 @@ class _Answer:
             return [self._without_event(wrong)]
         if len(events) > MAX_ANSWERS:
             return [unreadable(f"It holds {len(events)} answers.")]
-        return [self._decision(event, status, alone=len(events) == 1) for event in events]
+        decided = [self._decision(event, status, alone=len(events) == 1) for event in events]
+        return [*decided, *self._refused_beside(events)]
+
+    def _refused_beside(self, events: list[Level]) -> list[Decision]:
+        """The rejections of other patients, for whom there is no event: each an answer of its own."""
+        known = {level.place for event in events for level in self._levels.above(event)}
+        found: list[Decision] = []
+        for level in self._levels.all:
+            errors = list(rejections(level)) if level.code in _PATIENTS and level.place not in known else []
+            if errors:
+                people = [one for one in (level, *self._levels.above(level)) if one.code == SUBSCRIBER]
+                found.append(Decision(result=_rejected(errors), **self._common(errors, None, self._member(people), [])))
+        return found
 
     def _unusable(self) -> str | None:
         """Why a transaction must not be relied on, whatever it decides; None where it may be."""

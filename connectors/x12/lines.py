@@ -63,10 +63,14 @@ def read_lines(event: Level, levels: Levels, mine: Ours | None, *, inquiry: bool
         lines.silent = tuple(LineDecision(line=number, decision=Outcome.UNKNOWN) for number in numbers)
         return lines
     whole = stated.action or (_NOTHING if stated.remarks else None)
+    # A quantity of the event is a line's only where there is just one.
+    only = len(services) == 1 and (mine is None or len(mine.lines) == 1)
+    if stated.units is not None and not only and any(service.units is None for service in services):
+        lines.notes.append(f"A quantity ({stated.units}) is given for the whole, and for no line.")
     for number, service in zip(numbers, services, strict=True):
         lines.notes += service.notes
         action = _action_of(service, whole, lines.notes)
-        _add(lines, _line(number, action, service, lines, mine))
+        _add(lines, _line(number, action, service, lines, mine, stated.units if only else None))
         _ask(lines, service, number or None, action.outcome)
     if stated.action is not None and any(s.action and s.action.code != stated.action.code for s in services):
         lines.notes.append(
@@ -138,7 +142,9 @@ def _numbers_of(services: Sequence[Statement], mine: Ours | None) -> list[int]:
     return numbers
 
 
-def _line(number: int, action: Action, service: Statement, lines: Lines, mine: Ours | None) -> LineDecision:
+def _line(
+    number: int, action: Action, service: Statement, lines: Lines, mine: Ours | None, shared: int | None
+) -> LineDecision:
     authorized = action.outcome in AUTHORIZES
     begin, end = _validity(service, lines.event)
     permits = authorized or action.outcome is Outcome.NOT_REQUIRED
@@ -152,7 +158,7 @@ def _line(number: int, action: Action, service: Statement, lines: Lines, mine: O
         numbers=distinct([*typed(action), *service.references_as_numbers(action.numbers)]),
         valid_from=begin if permits else None,
         valid_to=end if permits else None,
-        units=service.units if authorized else None,
+        units=(service.units if service.units is not None else shared) if authorized else None,
         procedure=service.procedure if authorized and service.procedure != asked else None,
         reasons=_reasons(action, service.remarks, lines.event.remarks),
     )
