@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.base import Turn
-from domain.case import record, replay, too_large
+from domain.case import record, replay
 from domain.decision import Reason
 from domain.facts import (
     MAX_CASE_BYTES,
@@ -26,6 +26,7 @@ from domain.keeping import Keeping
 from domain.order import Appointment, AppointmentStatus
 from domain.plan import PlanError, plan, settle
 from domain.refusal import refuse
+from domain.room import too_large
 from domain.rules.asking import Asks
 from tests.builders import (
     CASE_ID,
