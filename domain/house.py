@@ -41,6 +41,13 @@ class FollowUp(Rule):
 
     every: ByUrgency
     max_silence: ByUrgency
+    thins: int = Field(
+        default=20,
+        ge=2,
+        le=1000,
+        description="After a long wait the next look comes only when this part of it has passed again: 20 is a twentieth. "
+        "So what lies for months does not fill its case.",
+    )
 
 
 class TaskTime(Rule):

@@ -52,6 +52,7 @@ FORMS: dict[TaskKind, tuple[ResultName, ...]] = {
 
 _BY_KEY: dict[str, tuple[ResultName, ...]] = {
     "review_change": (_R.ACKNOWLEDGED, _R.RESEND, _R.UPDATE),
+    "review_lines": (_R.RESEND, _R.UPDATE, _R.DECIDED),
     "review_visit": (_R.VISIT,),
     "unneeded": (_R.WITHDRAWN, _R.ACKNOWLEDGED),
     "withdraw": (_R.WITHDRAWN,),

@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+from domain.actions import InquireStatus
 from domain.base import Stage, Turn
 from domain.case import Case
+from domain.decision import Decision, LineDecision, Outcome, Result
 from domain.facts import (
     MAX_CASE_BYTES,
+    DecisionReceived,
     Fact,
     FactRetracted,
     Failure,
@@ -19,7 +22,8 @@ from domain.facts import (
 )
 from domain.keeping import Keeping
 from domain.refusal import refuse
-from domain.work import forms_of
+from domain.results import read_result
+from domain.work import claim, complete, forms_of
 from tests.builders import MONDAY, Hands, at, done, known, of_kind, order, said, submitted, with_facts, work
 
 TRACK = "1-ordering"
@@ -92,3 +96,73 @@ def test_a_flood_of_reports_fills_no_case_over_its_limit_and_an_operator_knows()
     assert refusal is not None
     assert (refusal.code, "full" in refusal.sentence) == ("too_large", True)
     assert len(of_kind(keeping.case.facts, NotificationClaimed)) > 1000
+
+
+def test_a_line_that_came_to_be_required_after_the_payer_was_asked_is_not_waited_for_but_asked_for() -> None:
+    one = {"line": 1, "authorization": "required", "rule": "call"}
+    both = said(
+        RequirementDetermined,
+        "called",
+        by=INES,
+        track=TRACK,
+        rank=1,
+        payer="meridian-ppo",
+        lines=(one, {**one, "line": 2}),
+    )
+    only = said(
+        RequirementDetermined,
+        "first",
+        by=INES,
+        track=TRACK,
+        rank=1,
+        payer="meridian-ppo",
+        lines=(one, {**one, "line": 2, "authorization": "not_required"}),
+    )
+    hands = Hands(with_facts(known(order(lines=2)), [only], MONDAY))
+    hands.turn()
+    hands.end("submit_request", submitted())
+    hands.keeping.take([both], MONDAY + timedelta(hours=1))
+    hands.turn(MONDAY + timedelta(hours=1))
+    (opened,) = [t.opened for t in hands.case.open_tasks if t.opened.task.startswith("review_lines/")]
+    assert "line 2" in opened.title
+    assert "resend" in forms_of(opened)
+    hands.turn(MONDAY + timedelta(days=7))
+    asked = of_kind(hands.begun, InquireStatus)
+    assert [action.request.lines for action in asked] == [(1,)], "what the payer has is looked for, as it was sent"
+
+
+def test_a_request_that_was_taken_back_because_nothing_requires_it_is_not_sent_anew() -> None:
+    case, _ = at(known(order(), submitted(), not_required()), MONDAY)
+    (opened,) = unneeded(case)
+    form = read_result({"result": "withdrawn", "reference": "CALL-5"})
+    held = claim(case, opened.task, by=INES, now=MONDAY, source_id="claim")
+    case = with_facts(case, [held], MONDAY)
+    case = with_facts(case, complete(case, opened.task, form, by=INES, now=MONDAY, source_id="done"), MONDAY)
+    case, _ = at(case, MONDAY)
+    assert not case.open_tasks
+
+
+def test_who_waits_long_looks_the_seldomer_so_that_a_silent_payer_fills_no_case() -> None:
+    pended = said(
+        DecisionReceived,
+        "pended",
+        track=TRACK,
+        attempt=1,
+        rail="pas",
+        via="submit",
+        decision=Decision(result=Result.DECIDED, lines=(LineDecision(line=1, decision=Outcome.PENDED),)),
+    )
+    hands, asked = Hands(known(order(urgency="stat"), submitted(), pended)), []
+    now, end = MONDAY, MONDAY + timedelta(days=90)
+    while now < end:
+        plan = hands.turn(now)
+        asked += [now for action in hands.begun if action.kind == "inquire_status"]
+        for action in hands.begun:
+            hands.keeping.end(action, [], now)
+        if not hands.begun:
+            assert plan.wake_at is not None
+            now = plan.wake_at
+    first_day, last_day = asked[0] + timedelta(days=1), end - timedelta(days=1)
+    assert len([at for at in asked if at < first_day]) >= 6
+    assert len([at for at in asked if at > last_day]) <= 1
+    assert hands.case.size < 250 * 1024

@@ -15,7 +15,7 @@ from domain.clocks import ClockKind, start
 from domain.facts import ChannelReported, TaskKind
 from domain.policy import PolicySlice
 from domain.policy_rules import WorkKind
-from domain.rules.asking import Asks, Look, Person, Waiting, allow, common, later
+from domain.rules.asking import Asks, Look, Person, Waiting, allow, common, later, thinned
 from domain.track import Track
 
 RESTORE = "restore_access"
@@ -86,8 +86,9 @@ def _ask(case: Case, now: datetime, report: ChannelReported) -> Asks:
     asked = [tries[-1] for cause, tries in case.actions.items() if cause.startswith(prefix)]
     if any(one.ended is None for one in asked):
         return
-    last = max((one.ended.recorded_at or one.ended.occurred_at for one in asked if one.ended), default=None)
-    due = later(case, last or report.recorded_at or report.occurred_at, rests[min(len(asked), len(rests) - 1)])
+    since = report.recorded_at or report.occurred_at
+    last = max((one.ended.recorded_at or one.ended.occurred_at for one in asked if one.ended), default=since)
+    due = thinned(case, later(case, last, rests[min(len(asked), len(rests) - 1)]), last, since)
     if now < due:
         yield Look(due)
         return

@@ -8,7 +8,7 @@ out what is new.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, TypedDict
 
@@ -193,6 +193,12 @@ _SHORT = 32
 def later(case: Case, moment: datetime, span: Span) -> datetime:
     """A moment later by a rest of the house: every day counts, and ends at the same time of day."""
     return shift(moment, span, Calendar(time_zone=case.time_zone, ends=Ends.SAME_TIME))
+
+
+def thinned(case: Case, due: datetime, last: datetime, since: datetime) -> datetime:
+    """When to look again at what has been waited for since then, last looked at and due: the longer, the seldomer."""
+    waited = timedelta(seconds=(last - since).total_seconds() // case.house.follow_up.thins)
+    return max(due, last + waited)
 
 
 def steps_of(errors: Sequence[AnswerError]) -> tuple[str, ...]:

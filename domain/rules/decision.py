@@ -35,7 +35,8 @@ def decision(case: Case, now: datetime) -> Asks:
             yield read_answer(case, now, track, policy)
         outcomes = set(track.outcomes)
         if attempt.ended is not None or Outcome.CANCELLED in outcomes:
-            yield _ended(case, now, track, policy)
+            if track.lines_required:
+                yield _ended(case, now, track, policy)
             continue
         if answer is None:
             continue

@@ -25,6 +25,7 @@ from domain.rules.asking import (
     later,
     practice_calendar,
     pursue,
+    thinned,
 )
 from domain.rules.channels import automatic, channel_of, down_until, rests_of
 from domain.rules.information import open_ask, send_along, send_information
@@ -132,7 +133,7 @@ def _ask_again(case: Case, now: datetime, track: Track, attempt: Attempt, policy
     assert attempt.since is not None  # noqa: S101 - the caller looked
     due, turn = add(attempt.since, rhythm.first, rhythm.calendar), 1
     while (done := _done(case, now, track, attempt, turn)) is not None:
-        due, turn = add(done, rhythm.every, rhythm.calendar), turn + 1
+        due, turn = thinned(case, add(done, rhythm.every, rhythm.calendar), done, attempt.since), turn + 1
     yield start(
         key=f"follow_up/{track.key}/{attempt.number}/{turn}",
         kind=ClockKind.FOLLOW_UP,

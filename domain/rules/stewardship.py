@@ -11,7 +11,7 @@ from domain.facts import DecisionReceived, NewAttemptOrdered, TaskKind
 from domain.policy_rules import WorkKind
 from domain.room import is_full
 from domain.rules.asking import Asks, Person, allow
-from domain.rules.submission import lost_on, trace_of
+from domain.rules.submission import as_sent, lost_on, trace_of
 from domain.track import Track
 
 
@@ -59,9 +59,37 @@ def stewardship(case: Case, now: datetime) -> Asks:
             )
         elif not track.lines_required and (track.attempt.is_at_payer or lost_on(case, track) is not None):
             yield _unneeded(case, now, track, track.attempt)
+        elif unasked := _unasked(case, now, track):
+            yield _ask_for(case, now, track, unasked)
         for number in sorted(track.attempts):
             if number > track.allowed and track.attempts[number].is_at_payer:
                 yield _unneeded(case, now, track, track.attempts[number])
+
+
+def _unasked(case: Case, now: datetime, track: Track) -> tuple[int, ...]:
+    """The lines that the request at the payer does not hold, and of which it has said nothing: it will not decide them."""
+    attempt = track.attempt
+    if not attempt.reached_payer or attempt.ended is not None:
+        return ()
+    asked = {*as_sent(case, track, attempt, attempt.rail or "", now).lines, *attempt.lines}
+    return tuple(number for number in track.lines_required if number not in asked)
+
+
+def _ask_for(case: Case, now: datetime, track: Track, lines: tuple[int, ...]) -> Person:
+    number = track.attempt.number
+    named = ", ".join(map(str, lines))
+    return Person(
+        key=f"review_lines/{track.key}/{number}/{'-'.join(map(str, lines))}",
+        kind=TaskKind.REVIEW,
+        stage=Stage.DECISION,
+        turn=Turn.STAFF,
+        title=f"The payer was not asked for line {named}, which is required. Have the request changed or sent anew.",
+        checklist=(f"Our trace number: {trace_of(case, track, number)}",),
+        time=allow(case, now, case.policies.get(track.requirement.payer), WorkKind.REVIEW),
+        track=track.key,
+        attempt=number,
+        rail=track.attempt.rail,
+    )
 
 
 def _unneeded(case: Case, now: datetime, track: Track, attempt: Attempt) -> Person:

@@ -148,11 +148,11 @@ def request_of(case: Case, track: Track, attempt: int, rail: str, now: datetime)
 
 
 def as_sent(case: Case, track: Track, attempt: Attempt, rail: str, now: datetime) -> Request:
-    """The request of an attempt as it went to the payer, whatever has changed in the order since."""
+    """The request of an attempt as it went to the payer, whatever has changed since in the order or in what is required."""
     tries = case.actions.get(submit_cause(track, attempt.number, rail), ())
     proof = attempt.arrivals.get(rail)
     place = tries[-1].begun.n if tries else proof.n if proof else case.n
-    if case.order_fact.n < place:
+    if max(case.order_fact.n, track.requirement.n) < place:
         return request_of(case, track, attempt.number, rail, now)
     then = replay(case.id, case.facts[:place])
     return request_of(then, then.tracks.get(track.key, track), attempt.number, rail, now)
