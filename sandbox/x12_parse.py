@@ -149,7 +149,7 @@ def _header(text: str) -> tuple[Segment, Delimiters]:
         ("014", re.fullmatch(r"\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", isa.get(9)) is not None),
         ("015", re.fullmatch(r"([01]\d|2[0-3])[0-5]\d", isa.get(10)) is not None),
         ("017", isa.get(12) in VERSIONS),
-        ("018", isa.get(13).isdigit()),
+        ("018", isa.get(13).isdigit() and int(isa.get(13)) > 0),
         ("019", isa.get(14) in ("0", "1")),
         ("020", isa.get(15) in ("T", "P")),
     )
@@ -201,7 +201,7 @@ def _group(opened: Opened) -> Opened:
     wrong = Rejected(opened=cut)
     if ge.get(2) != gs.get(6):
         wrong.group_codes.append("4")
-    if not re.fullmatch(r"\d{1,9}", gs.get(6)):
+    if not re.fullmatch(r"[1-9]\d{0,8}", gs.get(6)):
         wrong.group_codes.append("6")
     if not inner or inner[0].id != "ST":
         raise TA1Rejected("024", opened.isa)

@@ -7,6 +7,7 @@ An independent reading: whatever stands in the message is taken at its word, not
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass, replace
 
 from sandbox.asked import SELF, Asked, AskedDocument, AskedLine, Kind, Person, Urgency
@@ -16,6 +17,8 @@ from sandbox.x12_parse import Fault, Opened, Rejected, Segment, open_interchange
 from sandbox.x12_values import across, faults_of, read_date, read_period
 
 FUNCTIONS = {"HI", "HS", "PI"}
+LONGEST_PARTY = 15
+TIME = re.compile(r"([01]\d|2[0-3])[0-5]\d([0-5]\d(\d\d)?)?")
 URGENCIES: dict[str, Urgency] = {"U": "urgent", "03": "stat"}
 CERTIFICATIONS: dict[str, Kind] = {"I": "request", "3": "cancel"}
 COUNTED = frozenset({"VS", "DY"})
@@ -79,7 +82,8 @@ def _guide(opened: Opened) -> Guide:
         raise Rejected(group_codes=["1"], opened=opened)
     if guide is None or gs.get(1) != guide.group or gs.get(7) != "X":
         raise Rejected(group_codes=["2"], opened=opened)
-    if not gs.get(2) or not gs.get(3) or read_date(gs.get(4)) is None:
+    names = all(2 <= len(gs.get(place).strip()) <= LONGEST_PARTY for place in (2, 3))  # noqa: PLR2004 - GS02 has two to fifteen
+    if not names or read_date(gs.get(4)) is None or not TIME.fullmatch(gs.get(5)):
         raise Rejected(group_codes=["26"], opened=opened)
     if st.get(1) != guide.set_id:
         raise Rejected(set_codes=["6"], opened=opened)

@@ -4,6 +4,7 @@ Codes are IK403 of the 999: 1 missing, 2 conditionally missing, 3 too many eleme
 character, 7 invalid code, 8 invalid date, 9 invalid time, I12 pattern. Nothing of what was sent is repeated.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ REPORT_TYPES = _words(
 )
 SERVICE_TYPES = re.compile(r"[1-9]\d?|[A-Z][A-Z0-9]")
 TRANSMISSIONS = _words("AA BM EL EM FT FX VO")
+RELATIONS = _words("01 04 05 07 09 10 15 17 18 19 20 21 22 23 24 29 32 33 34 36 39 40 41 43 53 G8")
 NEED_CONTROL_NUMBER = TRANSMISSIONS - {"AA"}
 
 
@@ -58,7 +60,7 @@ def _may(at: int, least: int = 1, most: int = 80, codes: str = "", pattern: str 
 
 
 SEGMENTS: dict[str, tuple[int, tuple[Element, ...]]] = {
-    "BHT": (6, (_need(1), _need(2), _may(3, 1, 50), _need(4, 8, 8), _need(5, 4, 8), _may(6, codes="RU"))),
+    "BHT": (6, (_need(1), _need(2), _need(3, 1, 50), _need(4, 8, 8), _need(5, 4, 8), _may(6, codes="RU"))),
     "HL": (4, (_need(1, most=12), _may(2, most=12), _need(3, most=2), _need(4, codes="0 1"))),
     "NM1": (
         12,
@@ -74,14 +76,14 @@ SEGMENTS: dict[str, tuple[int, tuple[Element, ...]]] = {
     ),
     "REF": (4, (_need(1, 2, 3), _need(2, 1, 50))),
     "N3": (2, (_need(1, most=55), _may(2, most=55))),
-    "N4": (7, (_need(1, 2, 30), _may(2, 2, 2), _may(3, 3, 15))),
+    "N4": (7, (_need(1, 2, 30), _may(2, 2, 2, pattern="[A-Z]{2}"), _may(3, 3, 15, pattern=r"\d{5}(\d{4})?"))),
     "PER": (9, (_need(1), _may(2, most=60), _may(3, codes="EM FX TE UR"), _may(5, codes="EM EX FX TE UR"))),
     "PRV": (
         6,
         (
             _need(1, codes="AD AS AT BI CO CV H HH LA OP OR OT P1 P2 PC PE PT R RF SB SK SU"),
             _may(2, codes="PXC"),
-            _may(3, 10, 10),
+            _may(3, 10, 10, pattern=r"[0-9]{2}[0-9A-Z]{7}X"),
         ),
     ),
     "DMG": (11, (_need(1), _need(2, 8, 8), _may(3, codes="F M U"))),
@@ -117,6 +119,7 @@ SEGMENTS: dict[str, tuple[int, tuple[Element, ...]]] = {
             _need(2, codes=" ".join(sorted(TRANSMISSIONS))),
             _may(5, codes="AC"),
             _may(6, 2, 80),
+            _may(7, most=80),
         ),
     ),
     "MSG": (3, (_need(1, most=264),)),
@@ -180,7 +183,7 @@ def _table(checks: Checks) -> None:
     if len(segment.elements) > most:
         checks.add(most + 1, TOO_MANY)
     for place, value in enumerate(segment.elements, 1):
-        if not value.isascii() or not value.isprintable():
+        if not value.isascii() or not value.isprintable() or value != value.strip(" "):
             checks.add(place, CHARACTER)
     if segment.elements and segment.elements[-1] == "" and segment.data is None:
         checks.add(len(segment.elements), MISSING)
@@ -267,7 +270,7 @@ def _trn(checks: Checks) -> None:
     required = checks.placed.loop in ("2000E", "2000F")
     if required and not originator:
         checks.add(3, MISSING)
-    elif originator and originator[0] not in "139":
+    elif originator and (originator[0] not in "139" or (originator[0] == "1" and not originator.isdigit())):
         checks.add(3, PATTERN)
 
 
@@ -332,6 +335,34 @@ def _procedure(place: int, kinds: str) -> Callable[[Checks], None]:
     return check
 
 
+def _per(checks: Checks) -> None:
+    segment = checks.segment
+    for place in (3, 5, 7):
+        kind, number = segment.get(place), segment.get(place + 1)
+        if bool(kind) != bool(number):
+            checks.add(place + 1 if kind else place, CONDITIONAL)
+        elif kind in ("TE", "FX") and not re.fullmatch(r"\d{10}", number):
+            checks.add(place + 1, PATTERN)
+
+
+def _prv(checks: Checks) -> None:
+    if bool(checks.segment.get(2)) != bool(checks.segment.get(3)):
+        checks.add(3 if checks.segment.get(2) else 2, CONDITIONAL)
+
+
+def _ref(checks: Checks) -> None:
+    if checks.segment.get(1) == "EI" and not re.fullmatch(r"\d{9}", checks.segment.get(2)):
+        checks.add(2, PATTERN)
+
+
+def _ins(checks: Checks) -> None:
+    insured = checks.placed.loop in ("2010C", "2100C")
+    if checks.segment.get(1) != ("Y" if insured else "N"):
+        checks.add(1, CODE)
+    if checks.segment.get(2) not in RELATIONS or (checks.segment.get(2) == "18") != insured:
+        checks.add(2, CODE)
+
+
 def _hsd(checks: Checks) -> None:
     segment = checks.segment
     if bool(segment.get(1)) != bool(segment.get(2)):
@@ -372,6 +403,10 @@ SPECIAL: dict[str, Callable[[Checks], None]] = {
     "SV2": _procedure(2, "HC ID WK ZZ"),
     "SV3": _procedure(1, "AD"),
     "HSD": _hsd,
+    "INS": _ins,
+    "PER": _per,
+    "PRV": _prv,
+    "REF": _ref,
     "PWK": _pwk,
     "EQ": _eq,
     "BIN": _binary,
@@ -394,6 +429,9 @@ def across(placed: list[Placed]) -> Iterator[Fault]:
     for level in levels[:1]:
         if level.segment.get(3) == "EV":
             yield Fault("HL", level.position, "2000C", "3")
+    for first, second in itertools.zip_longest(placed, placed[1:]):
+        if first.segment.id == "N3" and (second is None or second.segment.id != "N4"):
+            yield Fault("N4", first.position + 1, first.loop, "3")
     for entry in placed:
         if entry.segment.id == "HL" and entry.segment.get(3) == "SS":
             turn = entry.inside("2000F")

@@ -179,7 +179,7 @@ async def taken(here: World) -> int:
     received = await here.control.get(f"/control/practices/{here.practice.id}/received")
     effects: dict[str, Any] = received.json()["effects"]
     counts = [item for row in effects["submits"] for item in row["effects"].items()]
-    voids = sum(one["ids"].get("operation") == "cancel" for one in await here.received("gateways"))
+    voids: int = sum(one["ids"].get("operation") == "cancel" for one in await here.received("gateways"))
     at_payers = sum(
         count for effect, count in counts if effect in {"created", "updated", "cancelled", "duplicate", "refused"}
     )

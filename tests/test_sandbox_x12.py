@@ -162,6 +162,7 @@ TA1_BREAKS: dict[str, tuple[Break, str]] = {
     "groups": (swap("IEA*1*", "IEA*2*"), "021"),
     "no end": (lambda text: text[: text.index("IEA")], "023"),
     "control number": (lambda text: text.replace("000000005", "00000000A"), "018"),
+    "control number of nought": (lambda text: text.replace("000000005", "000000000"), "018"),
     "two sets": (swap("GE*1*", "ST*278*0002*005010X217~SE*2*0002~GE*1*"), "024"),
 }
 
@@ -176,6 +177,13 @@ def test_an_interchange_that_cannot_be_opened_is_a_ta1(what: str) -> None:
 
 GROUP_BREAKS: dict[str, tuple[Break, list[str], list[str]]] = {
     "group control": (swap("GE*1*5", "GE*1*6"), ["4"], []),
+    "group control with noughts": (
+        lambda text: text.replace("*1500*5*X", "*1500*05*X").replace("GE*1*5", "GE*1*05"),
+        ["6"],
+        [],
+    ),
+    "group sender": (swap("GS*HI*LAKESIDE*", "GS*HI*LAKESIDE-ORTHOPEDICS*"), ["26"], []),
+    "group time": (swap("*20260303*1500*5*X", "*20260303*2500*5*X"), ["26"], []),
     "set count": (swap("GE*1*5", "GE*2*5"), ["5"], []),
     "segment count": (swap("SE*2", "SE*1"), [], ["4"]),
     "set control": (lambda text: text.replace("*0001~GE", "*0002~GE"), [], ["3"]),
@@ -245,6 +253,19 @@ BREAKS: dict[str, tuple[Break, tuple[str, str, str, int, int, str]]] = {
     "report type": (put("PWK*ZZ*EL***AC*X12", "NM1*DK"), ("PWK", "2000E", "8", 1, 0, "7")),
     "too many elements": (swap("HI*ABK:G5601", "HI*ABK:G5601" + "*ABF:M5412" * 12), ("HI", "2000E", "8", 13, 0, "3")),
     "trailing separator": (swap("*ABF:M5412", "*ABF:M5412*"), ("HI", "2000E", "8", 3, 0, "1")),
+    "BHT03": (swap("*13*TRACE1*", "*13**"), ("BHT", "", "8", 3, 0, "1")),
+    "tax id": (swap("REF*EI*900000001", "REF*EI*90-0000001"), ("REF", "2010B", "8", 2, 0, "I12")),
+    "phone with signs": (swap("TE*2165550101", "TE*216-555-0101"), ("PER", "2010B", "8", 4, 0, "I12")),
+    "no phone": (swap("*TE*2165550101", "*TE"), ("PER", "2010B", "8", 4, 0, "2")),
+    "no city": (put("N3*1 MAIN ST", "PER*IC"), ("N4", "2010B", "3", 0, 0, "")),
+    "state": (put("N3*1 MAIN ST~N4*TOWN*oh*44101", "PER*IC"), ("N4", "2010B", "8", 2, 0, "I12")),
+    "postal code": (put("N3*1 MAIN ST~N4*TOWN*OH*44101-1", "PER*IC"), ("N4", "2010B", "8", 3, 0, "I12")),
+    "taxonomy": (put("PRV*AT*PXC*1234567890", "HL*3"), ("PRV", "2010B", "8", 3, 0, "I12")),
+    "no taxonomy": (put("PRV*AT*PXC", "HL*3"), ("PRV", "2010B", "8", 3, 0, "2")),
+    "who is insured": (put("INS*N*19", "HL*4"), ("INS", "2010C", "8", 1, 0, "7")),
+    "blank at the end": (swap("TESTPERSON*", "TESTPERSON *"), ("NM1", "2010C", "8", 3, 0, "6")),
+    "originator": (swap("TRACE1*1900000001", "TRACE1*1ABCDEFGHI"), ("TRN", "2000E", "8", 3, 0, "I12")),
+    "description": (put("PWK*09*EL***AC*X12*" + "A" * 81, "NM1*DK"), ("PWK", "2000E", "8", 7, 0, "5")),
     "character": (swap("TESTPERSON", "T\u00c9STPERSON"), ("NM1", "2010C", "8", 3, 0, "6")),
 }
 

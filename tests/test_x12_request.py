@@ -404,6 +404,14 @@ def test_any_request_is_read_back_by_another_reader(asked: Request) -> None:
     assert bool(said(raw, "MSG")) is (asked.order.urgency is not Urgency.ROUTINE)
 
 
+def test_a_specialty_that_is_no_taxonomy_code_is_found_before_it_is_sent() -> None:
+    asked = request(
+        order(ordering=Provider(npi="1999000007", family_name="Okafor", given_name="Ada", taxonomy="ORTHOPEDIC"))
+    )
+    (finding,) = check(request_278(asked, PRACTICE, PAYER), TODAY)
+    assert (finding.field, finding.where) == ("ordering provider: taxonomy", "PRV03")
+
+
 def test_an_address_is_broken_at_blanks_and_neither_part_keeps_one() -> None:
     place = PRACTICE.address.model_copy(update={"line": "12 " + "Southtower " * 10})
     (written,) = [

@@ -30,6 +30,7 @@ from connectors.gateway.words import (
     UNITS,
 )
 from connectors.ours import Ours
+from connectors.phones import ten_digits
 from connectors.requester import Requester
 from domain.decision import Number, NumberType
 from domain.order import Address, Coverage, Facility, Patient, Provider, Relationship, ServiceLine
@@ -37,7 +38,6 @@ from domain.request import Request
 
 Json = dict[str, Any]
 
-_PHONE_DIGITS = 10
 _LONGEST = MappingProxyType({"lastName": 60, "firstName": 35, "contactName": 60, "addressLine1": 55, "city": 30})
 """Characters that the 278 behind the gateway has room for (NM103, NM104, PER02, N301, N401)."""
 
@@ -116,12 +116,6 @@ def _fitting(name: str, value: Any) -> Any:
     return value[: _LONGEST[name]].rstrip() if name in _LONGEST else value
 
 
-def _digits(number: str | None) -> str | None:
-    """The ten digits of a US telephone number; None where there are not that many."""
-    digits = "".join(sign for sign in number or "" if sign.isdigit())
-    return digits[-_PHONE_DIGITS:] if len(digits) >= _PHONE_DIGITS else None
-
-
 def _place(address: Address | None) -> Json:
     if address is None:
         return {}
@@ -140,7 +134,7 @@ def _requester(practice: Requester) -> Json:
         taxId=practice.tax_id.replace("-", ""),
         **_place(practice.address),
         contactName=practice.contact,
-        phone=_digits(practice.contact_phone or practice.phone),
+        phone=ten_digits(practice.contact_phone or practice.phone),
     )
 
 
@@ -202,8 +196,8 @@ def _clinician(role: str, person: Provider) -> Json:
         firstName=person.given_name,
         npi=person.npi,
         specialtyCode=person.taxonomy,
-        phone=_digits(person.phone),
-        fax=_digits(person.fax),
+        phone=ten_digits(person.phone),
+        fax=ten_digits(person.fax),
     )
 
 
@@ -213,8 +207,8 @@ def _facility(place: Facility) -> Json:
         lastName=place.name,
         npi=place.npi,
         **_place(place.address),
-        phone=_digits(place.phone),
-        fax=_digits(place.fax),
+        phone=ten_digits(place.phone),
+        fax=ten_digits(place.fax),
     )
 
 

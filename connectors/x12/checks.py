@@ -17,6 +17,7 @@ from domain.order import luhn_valid
 _NPI = re.compile(r"[0-9]{10}")
 _ICD10 = re.compile(r"[A-Z][0-9][0-9A-Z]{1,5}")
 _DAY = re.compile(r"[0-9]{8}")
+_TAXONOMY = re.compile(r"[0-9]{2}[0-9A-Z]{7}X")
 _POSTAL = re.compile(r"[0-9]{5}([0-9]{4})?")
 _DOCUMENTS = 10
 """PWK segments at one level."""
@@ -100,6 +101,14 @@ class _Inspection:
             case "N4":
                 if not _POSTAL.fullmatch(one.get(3)):
                     yield _wrong(f"{who}: postal code", "N403", "It has neither five nor nine digits.", "Correct it.")
+            case "PRV":
+                if not _TAXONOMY.fullmatch(one.get(3)):
+                    yield _wrong(
+                        f"{who}: taxonomy",
+                        "PRV03",
+                        "It is no provider taxonomy code: ten characters with X at the end.",
+                        "Look it up in the NPI registry.",
+                    )
             case "DMG":
                 yield from self._birth(who, one)
             case "HI":

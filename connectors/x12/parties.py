@@ -1,12 +1,12 @@
 """The parties of a 278 as segments: payer, practice, subscriber, patient, clinicians and facility."""
 
-import re
 from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
 from connectors.codes import ROLE_FACILITY, ROLE_PROVIDER
+from connectors.phones import ten_digits
 from connectors.requester import Requester
 from connectors.x12.envelope import Party, Qualifier, Route
 from connectors.x12.segments import Charset, Segment, plain, segment
@@ -14,7 +14,6 @@ from connectors.x12.words import PROVIDER_CODES, RELATIONS, SEXES
 from domain.base import Frozen, Key, Name
 from domain.order import Address, Coverage, Facility, Patient, Provider
 
-_DIGITS_OF_A_PHONE = 10
 _LINE, _CITY, _FAMILY, _GIVEN, _CONTACT = 55, 30, 60, 35, 60
 
 
@@ -142,13 +141,5 @@ def _address(address: Address | None, pen: Pen) -> list[Segment]:
 
 
 def _contact(name: str | None, phone: str | None, fax: str | None, pen: Pen) -> list[Segment]:
-    numbers = [part for kind, said in (("TE", phone), ("FX", fax)) if (n := _number(said)) for part in (kind, n)]
+    numbers = [part for kind, said in (("TE", phone), ("FX", fax)) if (n := ten_digits(said)) for part in (kind, n)]
     return [segment("PER", "IC", pen.words(name, _CONTACT), *numbers)] if numbers else []
-
-
-def _number(said: str | None) -> str | None:
-    """Ten digits, without the country's."""
-    digits = re.sub(r"[^0-9]", "", said or "")
-    if len(digits) == _DIGITS_OF_A_PHONE + 1 and digits.startswith("1"):
-        digits = digits[1:]
-    return digits or None
