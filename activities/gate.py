@@ -5,7 +5,6 @@ for want of a database. The rate is the task queue's (`worker.py`); a STAT reque
 """
 
 import asyncio
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -17,6 +16,8 @@ from domain.actions import InquireStatus, SendInformation, SubmitRequest, Withdr
 from domain.calendars import Calendar, add
 from domain.order import Urgency
 from domain.policy_rules import Channel
+from domain.rules.channels import is_channels_fault
+from runtime.errors import VigilRuntimeError
 from runtime.logs import get_logger
 from store import alerts, channels
 from store.alerts import Alert
@@ -27,7 +28,6 @@ BREAKER_OPEN = "breaker_open"
 """The code of a request that was not sent because its channel is out of order: the plan may take another at once."""
 CHANNEL_DOWN = "channel_down"
 """The kind of alert about a channel that is out of order, or that lets a practice not in."""
-_NOT_LET_IN = re.compile(r"token:.*|[a-z_.]+:40[134]|core:(Sender|UserName|Password|Un[Aa]uthorized).*|MissingSecret")
 _POLL_SECONDS = 0.5
 _NEVER = 1_000_000
 """A refusal opens no breaker: the channel answers, and the plan takes another by itself."""
@@ -67,10 +67,13 @@ class Gate:
                 await self._failed(action, channel, error.code)
                 raise
             except Refused as error:
-                if _NOT_LET_IN.fullmatch(error.code):
+                if is_channels_fault(error.code):
                     await self._failed(action, channel, error.code, opens=False)
                 raise
-        await self._worked(action, channel)
+            except VigilRuntimeError as error:  # a setting or a secret of ours: nobody is let in by that either
+                await self._failed(action, channel, type(error).__name__, opens=False)
+                raise
+        await self._worked(action)
 
     async def _may_go(self, action: Asked, channel: Channel) -> bool:
         if channel.breaker is None:
@@ -82,16 +85,16 @@ class Gate:
 
     async def _failed(self, action: Asked, channel: Channel, error: str, *, opens: bool = True) -> None:
         rule = channel.breaker
-        if rule is None:
+        if rule is None and opens:
             return
-        open_for = add(action.now, rule.open_for, Calendar(time_zone="UTC")) - action.now
+        open_for = add(action.now, rule.open_for, Calendar(time_zone="UTC")) - action.now if rule else timedelta()
         try:
             opened = await channels.failed(
                 self._database,
                 *_key(action),
                 error=error,
                 now=action.now,
-                after=rule.failures if opens else _NEVER,
+                after=rule.failures if rule and opens else _NEVER,
                 open_for=open_for,
             )
         except StoreAway:
@@ -114,9 +117,9 @@ class Gate:
         with suppress(StoreAway):  # it is logged, and told again when the next request fails
             await alerts.keep(self._database, [alert], action.now)
 
-    async def _worked(self, action: Asked, channel: Channel) -> None:
+    async def _worked(self, action: Asked) -> None:
         with suppress(StoreAway):  # the next request that gets through says it again
-            if channel.breaker is not None and await channels.worked(self._database, *_key(action)):
+            if await channels.worked(self._database, *_key(action)):
                 await alerts.clear(self._database, [_alert(action)], action.now, practice=action.practice)
 
     @asynccontextmanager

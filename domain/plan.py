@@ -18,10 +18,16 @@ from domain.facts import AnyFact, CaseClosed, Fact, TaskOpened, TaskWithdrawn
 from domain.rules import RULES, WHEN_CANCELLED
 from domain.rules.asking import Ask, Close, Look, Person, Rule, Waiting, later
 from domain.rules.escalation import escalation
+from domain.rules.submission import CHANNEL_REFUSED
 
 REVIEW_AFTER = timedelta(days=30)
 """An open case is looked at again at the latest after this time, whatever the rules say."""
 _TICK = timedelta(seconds=1)
+_NEEDLESS = "What made it necessary no longer holds."
+_ELSEWHERE = (
+    "The request went another way, or needs none. The channel itself stays an operator's alert (channel_down) until a "
+    "request gets through."
+)
 _TITLE, _RAIL = 600, 40
 _STEPS, _STEP, _CHECKLIST_BYTES = 20, 500, 4096
 MOST_ROUNDS = 30
@@ -137,7 +143,7 @@ class _Work:
                 source_id=f"withdrawn/{task.opened.task}",
                 track=task.opened.track,
                 task=task.opened.task,
-                why="What made it necessary no longer holds.",
+                why=_ELSEWHERE if task.opened.task.startswith(f"{CHANNEL_REFUSED}/") else _NEEDLESS,
             )
             for task in case.open_tasks
             if task.opened.task not in self.tasks

@@ -24,6 +24,7 @@ from domain.facts import (
     RequestWithdrawn,
     StatusInquired,
     TaskOpened,
+    TaskWithdrawn,
 )
 from domain.order import Order
 from domain.policy_rules import Rail
@@ -120,6 +121,11 @@ def test_a_channel_that_lets_nobody_in_is_an_operators_and_the_request_goes_on(c
     opened = task(hands.case, "operator")
     assert (opened.turn, opened.rail) == (Turn.OPERATOR, "pas")
     assert code in opened.title
+    arrived, _ = at(with_facts(hands.case, [submitted().model_copy(update={"rail": "x12"})], MONDAY), MONDAY)
+    assert "operator" not in work(arrived)
+    gone = [fact for fact in arrived.facts if isinstance(fact, TaskWithdrawn)]
+    assert [fact.task for fact in gone] == [opened.task]
+    assert "alert (channel_down)" in gone[0].why
 
 
 @pytest.mark.parametrize("code", ["document_missing", "pas:422", "x12:npi"])

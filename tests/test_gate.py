@@ -13,6 +13,7 @@ from domain.actions import InquireStatus
 from domain.calendars import Span
 from domain.channel_health import BreakerRule
 from domain.order import Urgency
+from runtime.errors import MissingSecret
 from store import alerts, channels
 from store.database import Database
 from store.migrate import migrate
@@ -148,3 +149,16 @@ async def test_an_operator_hears_of_a_channel_once_and_until_it_works_again(gate
     assert await told() == ["channel_down/meridian-ppo/pas"]
     assert await passes(gate, inquiry(practice, NOW + timedelta(minutes=11)))
     assert await told() == []
+
+
+@pytest.mark.parametrize("error", [Refused("policy:x12_version_unknown"), MissingSecret("a.b", "A_B", "secrets")])
+async def test_what_only_an_operator_can_mend_is_an_alert_with_or_without_a_breaker(
+    gate: Gate, error: Exception
+) -> None:
+    practice = f"p-{uuid.uuid4().hex[:8]}"
+    for breaker in (RULE, None):
+        await fail(gate, inquiry(practice, breaker=breaker), error)
+        (alert,) = [one for one in await alerts.open_alerts(gate._database, practice) if one.practice == practice]
+        assert (alert.kind, alert.subject) == ("channel_down", "meridian-ppo")
+        assert await passes(gate, inquiry(practice, breaker=breaker)), "a refusal opens no breaker"
+        assert await alerts.open_alerts(gate._database, practice) == ()

@@ -131,7 +131,12 @@ def refusals(
 
 def _is_refused_by_channel(standing: Effort) -> bool:
     error = standing.ended.error if standing.ended else None
-    return standing.state is EffortState.REFUSED and bool(error and _CHANNELS_FAULT.fullmatch(error))
+    return standing.state is EffortState.REFUSED and bool(error) and is_channels_fault(error or "")
+
+
+def is_channels_fault(code: str) -> bool:
+    """Whether a refusal is the channel's, whatever the request says: an operator mends it, and the request goes another way."""
+    return _CHANNELS_FAULT.fullmatch(code) is not None
 
 
 def _is_begun(case: Case, now: datetime, track: Track, attempt: Attempt, channel: Channel) -> bool:

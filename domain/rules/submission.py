@@ -47,6 +47,9 @@ from domain.rules.payer_says import assertion_of
 from domain.rules.questionnaire import responses
 from domain.track import Track
 
+CHANNEL_REFUSED = "channel_refused"
+"""The first word of the key of an operator's task about a channel that lets nobody in."""
+
 
 @dataclass(frozen=True)
 class Lost:
@@ -212,7 +215,7 @@ def _send(case: Case, now: datetime, track: Track, attempt: Attempt, policy: Pol
 def _let_in(case: Case, now: datetime, track: Track, policy: PolicySlice, channel: Channel, code: str) -> Person:
     """A channel lets nobody in, whatever the request says: an operator mends that, while the request goes another way."""
     return Person(
-        key=f"channel_refused/{policy.payer}/{channel.rail}/{track.attempt.number}",
+        key=f"{CHANNEL_REFUSED}/{policy.payer}/{channel.rail}/{track.attempt.number}",
         kind=TaskKind.OPERATOR,
         stage=Stage.SUBMISSION,
         turn=Turn.OPERATOR,
