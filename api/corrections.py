@@ -11,9 +11,10 @@ from api.auth import Operator
 from api.cases import report
 from api.finding import live
 from api.once import OnceRoute
-from api.problems import Problem
+from api.problems import Problem, refused
 from domain.base import Frozen, Instant
 from domain.facts import FactRetracted
+from domain.refusal import refuse_retracting
 
 router = APIRouter(prefix="/v1/cases/{case_id}", tags=["corrections"], route_class=OnceRoute, responses=PROBLEMS)
 
@@ -56,6 +57,10 @@ async def post_retract(case_id: str, body: Retraction, caller: Operator, respons
     target = next((fact for fact in found.case.facts if fact.n == body.n), None)
     if target is None:
         raise Problem(404, "fact_unknown", "The case has no fact at this place.")
+    # The first to sign hears it, so that nobody looks for a second for nothing.
+    refusal = refuse_retracting(found.case, target.source_id)
+    if refusal is not None:
+        raise refused(refusal)
     now = caller.services.clock()
     # What is signed is the fact, not its place: its name goes with the reason.
     signed = await signoffs.propose(

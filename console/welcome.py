@@ -25,7 +25,7 @@ def welcome(console: Console, settings: Settings, token: str, case: str | None, 
         ("Token", token),
         ("", f"(also in {settings.home_path / TOKEN_FILE})"),
     )
-    vigil = command_as_typed()
+    vigil = elsewhere(settings) + command_as_typed()
     tries = (
         f"{vigil} worklist",
         f"{vigil} case {case}" if case else f"{vigil} policy check",
@@ -48,3 +48,9 @@ def command_as_typed() -> str:
         return "vigil"
     here = Path.cwd()
     return str(running.relative_to(here) if running.is_relative_to(here) else running)
+
+
+def elsewhere(settings: Settings) -> str:
+    """What another terminal must be told to find this Vigil, before a command: nothing where all is by default."""
+    told = {"home": ("VIGIL_HOME", settings.home_path), "api_port": ("VIGIL_API_PORT", settings.api_port)}
+    return "".join(f"{name}={value} " for field, (name, value) in told.items() if field in settings.model_fields_set)

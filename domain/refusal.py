@@ -138,15 +138,21 @@ def _new_attempt(case: Case, fact: NewAttemptOrdered) -> Refusal | None:
     return None
 
 
-def _retraction(case: Case, fact: FactRetracted) -> Refusal | None:
-    if fact.retracted not in case.sources or case.sources[fact.retracted] == 1:
+def refuse_retracting(case: Case, source_id: str) -> Refusal | None:
+    """Why a fact is not taken back whoever signs it, or None."""
+    if source_id not in case.sources or case.sources[source_id] == 1:
         return Refusal(code="fact_unknown", sentence="There is no such fact, or it is the order itself.", fields=("n",))
-    if not may_be_retracted(case.facts[case.sources[fact.retracted] - 1]):
+    if not may_be_retracted(case.facts[case.sources[source_id] - 1]):
         return Refusal(
             code="not_reported",
             sentence="Nobody reported this; Vigil did or concluded it. Retract the fact that it followed from.",
             fields=("n",),
         )
-    if fact.signed_by == fact.by:
-        return Refusal(code="second_signature", sentence="A second person must sign it.", fields=("signed_by",))
     return None
+
+
+def _retraction(case: Case, fact: FactRetracted) -> Refusal | None:
+    refusal = refuse_retracting(case, fact.retracted)
+    if refusal is None and fact.signed_by == fact.by:
+        return Refusal(code="second_signature", sentence="A second person must sign it.", fields=("signed_by",))
+    return refusal

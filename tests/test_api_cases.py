@@ -245,6 +245,9 @@ async def test_a_fact_is_taken_back_by_two_operators_only(doors: Doors) -> None:
     staff = await doors.post(f"{path}/retract", body)
     assert staff.status_code == 403
     first = await doors.token(Role.OPERATOR, "maud")
+    step = next(fact["n"] for fact in facts if fact["kind"] == "action_ended")
+    vain = await doors.post(f"{path}/retract", {**body, "n": step}, token=first)
+    assert (vain.status_code, vain.json()["code"]) == (409, "not_reported"), "the first to sign hears it"
     for again in (None, "true"):
         waiting = await doors.post(f"{path}/retract", body, token=first, headers={"Idempotency-Key": "taken-back"})
         assert (waiting.status_code, waiting.json()["status"]) == (202, "waiting")

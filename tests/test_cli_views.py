@@ -14,6 +14,7 @@ from console import sentences
 from console.case_view import case_view
 from console.five_keys import five_keys
 from console.sentences import sentence
+from console.welcome import elsewhere
 from console.words import bar, slack_text, span_text
 from console.worklist_view import by_slack, worklist_view
 from domain.case import Case
@@ -31,6 +32,7 @@ from domain.facts import (
 from domain.order import Appointment
 from domain.plan import plan, settle
 from domain.view import CaseView, view
+from runtime.settings import load_settings
 from tests.builders import (
     MONDAY,
     VISIT,
@@ -230,3 +232,14 @@ def test_a_note_is_shown_as_written() -> None:
     case = with_facts(case_of(order()), [said(NoteAdded, "note", by="person:ada", text="Called [twice].")], MONDAY)
     text = one_line(shown(case_view(case, row(case), MONDAY, 100), 100))
     assert "Note: Called [twice]. [person:ada]" in text
+
+
+def test_a_command_to_try_finds_a_vigil_that_is_not_where_all_is_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VIGIL_HOME", "VIGIL_API_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert elsewhere(load_settings()) == ""
+    monkeypatch.setenv("VIGIL_HOME", str(tmp_path))
+    monkeypatch.setenv("VIGIL_API_PORT", "8181")
+    assert elsewhere(load_settings()) == f"VIGIL_HOME={tmp_path} VIGIL_API_PORT=8181 "
