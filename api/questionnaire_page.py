@@ -4,6 +4,7 @@ Fields are named by their place in the form (`2.0`, rows as `3~1.0`), so that a 
 from the payer is escaped wherever it stands.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -16,6 +17,7 @@ from domain.questionnaire_check import AnswerProblem, values_of
 
 MAX_FIELDS = 5000
 MAX_ROWS = 50
+_LONGEST_NUMBER = 20
 _ROW = re.compile(r"~(\d{1,4})\.")
 _FEW = 6
 _NUMBERS = {ItemType.INTEGER: "1", ItemType.DECIMAL: "any"}
@@ -107,9 +109,10 @@ def _value(item: Item, text: str) -> Any:
             case ItemType.BOOLEAN:
                 return {"true": True, "false": False}.get(text, text)
             case ItemType.INTEGER:
-                return int(text[:20])
+                return int(text) if len(text) <= _LONGEST_NUMBER else text
             case ItemType.DECIMAL:
-                return float(text[:40])
+                number = float(text) if len(text) <= _LONGEST_NUMBER else math.inf
+                return number if math.isfinite(number) else text
     except ValueError:
         return text
     return text

@@ -10,13 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 
 from api import guards
 from api.app import create_app
 from api.bodies import read_json
 from api.problems import Problem
+from api.questionnaire_page import posted
 from connectors.fhir_order import OrderUnreadable, order_from_fhir
+from domain.questionnaire import Form, Item, ItemType
 from store.errors import SpoolFull
 from store.tokens import Role
 from tests.api_doors import Doors, as_json, client_of, decision_of, open_doors
@@ -207,6 +209,19 @@ async def test_a_list_with_a_wrong_entry_is_not_called_empty(doors: Doors) -> No
     draft["lines"][0]["units"] = 0
     (error,) = (await doors.post("/v1/orders", draft)).json()["errors"]
     assert (error["pointer"], error["detail"]) == ("/lines/0/units", "This number is too small.")
+
+
+@pytest.mark.parametrize("typed", ["nan", "inf", "1e999", "9" * 21])
+def test_what_is_no_number_in_a_posted_form_stays_what_was_typed(typed: str) -> None:
+    items = tuple(Item(link_id=kind.value, type=kind) for kind in (ItemType.INTEGER, ItemType.DECIMAL))
+    answers, submitted = posted(
+        Form(url="http://payer.example/q", title="t", items=items), f"0={typed}&1={typed}".encode()
+    )
+    assert (answers, submitted) == ({"integer": [typed], "decimal": [typed]}, False)
+
+
+async def test_a_signature_of_a_far_year_is_no_signature(doors: Doors) -> None:
+    assert (await doors.notify("meridian-ppo", b"{}", at=999_999_999_999)).status_code == 401
 
 
 def bundle() -> dict[str, Any]:
