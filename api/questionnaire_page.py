@@ -60,9 +60,10 @@ def page(
         '<button type="submit" name="action" value="submit">Submit</button></p>'
     )
     return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{'Not taken yet: ' if problems else ''}{title}</title>"
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body><main>'
-        f"<h1>{title}</h1>{_summary(problems, writer)}"
+        f"<h1>{title}</h1>{_summary(form, problems, writer)}"
         + ('<p role="status">Saved.</p>' if saved else "")
         + f"<p>{escape(status)} Fields marked * are needed before it can be submitted.</p>"
         + (f"<p>To be known of this form:</p><ul>{notes}</ul>" if notes else "")
@@ -118,14 +119,17 @@ def _value(item: Item, text: str) -> Any:
     return text
 
 
-def _summary(problems: Sequence[AnswerProblem], writer: "_Writer") -> str:
+def _summary(form: Form, problems: Sequence[AnswerProblem], writer: "_Writer") -> str:
+    """What keeps the answers from being taken, by the words of the questions; it has the focus first."""
     if not problems:
         return ""
+    asked = {item.link_id: f"{item.prefix} {item.text}".strip() for item in form.walk()}
     lines = "".join(
-        f'<li><a href="#{writer.anchor(problem)}">{escape(problem.path)}</a>: {escape(problem.text)}</li>'
+        f'<li><a href="#{writer.anchor(problem)}">{escape(asked.get(problem.link_id) or problem.path)}</a>: '
+        f"{escape(problem.text)}</li>"
         for problem in problems
     )
-    return f'<div role="alert"><h2>This was not taken yet</h2><ul>{lines}</ul></div>'
+    return f'<div role="alert" tabindex="-1" autofocus><h2>This was not taken yet</h2><ul>{lines}</ul></div>'
 
 
 class _Writer:
@@ -188,10 +192,16 @@ class _Writer:
                 f"{' checked' if key in values else ''}{more}> {escape(text)}</label>"
                 for key, text in choices
             )
+            if kind == "radio" and (not item.required or item.type is ItemType.OPEN_CHOICE):
+                # A radio button cannot be taken back otherwise.
+                checked = "" if set(values) & {key for key, _ in choices} else " checked"
+                none = "None of these" if item.type is ItemType.OPEN_CHOICE else "No answer"
+                boxes += f'<label><input type="radio" name="{name}" value=""{checked}{more}> {none}</label>'
             words = self._words(item, values, name, more) if item.type is ItemType.OPEN_CHOICE else ""
             return (
                 f'<fieldset class="choice"><legend>{label}{star}</legend>{only}{hint}{error}{boxes}{words}</fieldset>'
             )
+        more += ' aria-required="true"' if star else ""
         if choices:
             options = "".join(
                 f'<option value="{escape(key, quote=True)}"{" selected" if key in values else ""}>{escape(text)}</option>'
