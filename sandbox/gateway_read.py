@@ -71,7 +71,9 @@ _FORMS: dict[str, tuple[re.Pattern[str], str]] = {
         ("taxId", r"\d{9}", "must be nine digits"),
         ("memberId", r"[A-Za-z0-9-]{2,80}", "must be letters and digits"),
         ("modifierCode1 modifierCode2 modifierCode3 modifierCode4", r"[0-9A-Z]{2}", "must be two signs"),
-        ("lastName firstName contactName", r".{1,60}", "must be at most 60 characters"),
+        ("lastName contactName", r".{1,60}", "must be at most 60 characters"),
+        ("firstName", r".{1,35}", "must be at most 35 characters"),
+        ("specialtyCode", r"[0-9]{2}[0-9A-Z]{7}X", "must be a taxonomy code"),
         ("addressLine1 addressLine2", r".{1,55}", "must be at most 55 characters"),
     )
     for name in names.split()

@@ -235,6 +235,26 @@ BODY: Json = {
         ({"patient": {"elements": {"lastName": {"pattern": "^[0-9]+$"}}}}, [("PATTERN", "patient.lastName")]),
         ({"requestTypeCode": {"values": [{"id": "AR"}, "SC"]}}, [("VALUE", "requestTypeCode")]),
         ({"requestTypeCode": {"values": "/v1/values"}}, []),
+        (
+            {
+                "patient": {
+                    "elements": {
+                        "lastName": {"maxLengthWhen": {"requestTypeCode": [{"equalTo": "HS", "maxLength": 5}]}}
+                    }
+                }
+            },
+            [("LENGTH", "patient.lastName")],
+        ),
+        ({"requestTypeCode": {"maxLengthWhen": {"requestTypeCode": [{"equalTo": "AR", "maxLength": 1}]}}}, []),
+        (
+            {"procedures": {"elements": {"code": {"patternWhen": {"quantity": [{"lessThan": "5", "pattern": "^G"}]}}}}},
+            [("PATTERN", "procedures[0].code")],
+        ),
+        (
+            {"requestTypeCode": {"valuesWhen": {"patient.lastName": [{"equalTo": "Testperson", "values": ["SC"]}]}}},
+            [("VALUE", "requestTypeCode")],
+        ),
+        ({"requestTypeCode": {"valuesWhen": {"patient.lastName": [{"equalTo": "Other", "values": ["SC"]}]}}}, []),
         ({"procedures": {"maxRepeats": 1}}, [("REPEATS", "procedures")]),
         ({"procedures": {"minRepeats": 3}}, [("REPEATS", "procedures")]),
         (

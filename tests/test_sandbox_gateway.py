@@ -238,7 +238,9 @@ def put(*path: Any) -> Callable[[Json], None]:
     [
         (put("subscriber", "memberId", ""), "subscriber.memberId"),
         (put("patient", "birthDate", "1970-02-30"), "patient.birthDate"),
+        (put("patient", "firstName", "R" * 36), "patient.firstName"),
         (put("patient", "genderCode", "female"), "patient.genderCode"),
+        (put("renderingProviders", 0, "specialtyCode", "ORTHO"), "renderingProviders.specialtyCode"),
         (put("patient", "subscriberRelationshipCode", "self"), "patient.subscriberRelationshipCode"),
         (put("requestingProvider", "npi", "1234567890"), "requestingProvider.npi"),
         (put("requestingProvider", "phone", "+12175550100"), "requestingProvider.phone"),

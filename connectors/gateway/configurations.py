@@ -2,7 +2,8 @@
 
 Source: Availity Configurations 1.0.0 (`type=service-reviews`), definitions Configuration, Element, FieldCondition. The swagger
 does not say how a condition names its field: the element's own object is looked at first, then the whole (confirm). What
-cannot be judged (a list behind a link, a pattern that is no regular expression of Python's or could run without end) is not.
+cannot be judged (a list behind a link, a pattern that is no regular expression of Python's or could run without end) is not,
+nor are `objectTypes`, which say what kinds of entries a list may have (confirm: the swagger shows no example).
 """
 
 import re
@@ -123,7 +124,7 @@ class _Check:
             if depth:
                 self.elements(_mapping(element.get("elements")), value, f"{field}.", depth - 1)
         else:
-            self._value(element, str(value), field, label)
+            self._value(element, holder, str(value), field, label)
 
     def _repeated(self, element: Json, values: list[Any], field: str, label: str, depth: int) -> None:
         least, most = _number(element.get("minRepeats")), _number(element.get("maxRepeats"))
@@ -135,22 +136,35 @@ class _Check:
             if isinstance(value, dict) and depth:
                 self.elements(_mapping(element.get("elements")), value, f"{field}[{place}].", depth - 1)
 
-    def _value(self, element: Json, value: str, field: str, label: str) -> None:
-        least, most = _number(element.get("minLength")), _number(element.get("maxLength"))
-        if most is not None and len(value) > most:
-            self._add("LENGTH", field, f"The payer takes {most} characters of {label} at the most. Shorten it.")
+    def _value(self, element: Json, holder: Json, value: str, field: str, label: str) -> None:
+        least = _number(element.get("minLength"))
+        lengths = [most for said in self._said(element, holder, "maxLength") if (most := _number(said)) is not None]
+        if lengths and len(value) > min(lengths):
+            self._add("LENGTH", field, f"The payer takes {min(lengths)} characters of {label} at the most. Shorten it.")
         if least is not None and len(value) < least:
             self._add("LENGTH", field, f"The payer wants {least} characters of {label} at least. Complete it.")
-        if not _fits(element.get("pattern"), value[:_MAX_VALUE]):
+        if not all(_fits(pattern, value[:_MAX_VALUE]) for pattern in self._said(element, holder, "pattern")):
             said = text(element.get("errorMessage"), 200) or f"The payer takes {label} in another form."
             self._add("PATTERN", field, f"{said} Correct it.")
-        allowed = _values(element.get("values"))
-        if allowed and value not in allowed:
-            shown = ", ".join(sorted(allowed)[:20])
-            self._add("VALUE", field, f"The payer takes only certain values of {label} ({shown}). Choose one.")
+        for allowed in map(_values, self._said(element, holder, "values")):
+            if allowed and value not in allowed:
+                shown = ", ".join(sorted(allowed)[:20])
+                self._add("VALUE", field, f"The payer takes only certain values of {label} ({shown}). Choose one.")
         first, last = text(element.get("min"), 40), text(element.get("max"), 40)
         if element.get("type") == "Date" and ((first and value < first[:10]) or (last and value > last[:10])):
             self._add("DATE", field, f"The payer takes {label} within other dates. Correct it.")
+
+    def _said(self, element: Json, holder: Json, name: str) -> list[Any]:
+        """What an element says outright, as `pattern`, and what it says where a condition holds, as `patternWhen`."""
+        found = [element.get(name)]
+        for path, conditions in _mapping(element.get(f"{name}When")).items():
+            value = self._plain(holder, str(path))
+            for condition in conditions if isinstance(conditions, list) else [conditions]:
+                # Its own pattern is what is said, and no part of the condition.
+                when = {part: said for part, said in _mapping(condition).items() if part != "pattern"}
+                if _holds(when, value):
+                    found.append(_mapping(condition).get(name))
+        return found
 
     def _required(self, element: Json, holder: Json) -> bool:
         if self._any(element.get("notRequiredWhen"), holder) or not self._allowed(element, holder):
