@@ -14,11 +14,12 @@ from domain.calendars import Span
 from domain.case import Case, record
 from domain.clocks import Clock, ClockKind, start
 from domain.clocks import binding as least_slack
-from domain.facts import AnyFact, CaseClosed, Fact, TaskOpened, TaskWithdrawn
+from domain.facts import AnyFact, CaseClosed, Fact, TaskClaimed, TaskOpened, TaskWithdrawn
 from domain.rules import RULES, WHEN_CANCELLED
 from domain.rules.asking import Ask, Close, Look, Person, Rule, Waiting, later
 from domain.rules.escalation import escalation
 from domain.rules.submission import CHANNEL_REFUSED
+from domain.track import Task
 
 REVIEW_AFTER = timedelta(days=30)
 """An open case is looked at again at the latest after this time, whatever the rules say."""
@@ -80,7 +81,7 @@ def plan(case: Case, now: datetime, rules: Sequence[Rule] | None = None) -> Plan
     if not any(clock.due > now for clock in clocks) and not case.open_tasks:
         clocks.append(_review(case, now))
     facts = (ask for ask in asked if isinstance(ask, Fact))
-    conclusions = (*facts, *work.opened(case, now), *work.withdrawn(case, now))
+    conclusions = (*facts, *work.opened(case, now), *work.withdrawn(case, now), *work.kept(case, now))
     standing = _standing(asked, work)
     actions = tuple(ask for ask in asked if isinstance(ask, Action))
     wake_at = _wake_at(case, now, asked, clocks)
@@ -135,6 +136,26 @@ class _Work:
     def opened(self, case: Case, now: datetime) -> tuple[TaskOpened, ...]:
         return tuple(_opening(key, person, now) for key, person in self.tasks.items() if key not in case.tasks)
 
+    def kept(self, case: Case, now: datetime) -> tuple[TaskClaimed, ...]:
+        """Claims that go on: whoever had work that is withdrawn has the task that takes its place."""
+        last = ((opened, _last_like(case, opened)) for opened in self.opened(case, now))
+        return tuple(
+            TaskClaimed(
+                occurred_at=now,
+                by=task.claim.by,
+                source_id=f"kept/{opened.task}",
+                track=opened.track,
+                task=opened.task,
+                until=task.claim.until,
+            )
+            for opened, task in last
+            if task is not None and task.claim is not None and now < task.claim.until and self._is_gone(task)
+        )
+
+    def _is_gone(self, task: Task) -> bool:
+        """Whether a task was withdrawn, or is by this plan; what was done is not."""
+        return task.completed is None and task.opened.task not in self.tasks
+
     def withdrawn(self, case: Case, now: datetime) -> tuple[TaskWithdrawn, ...]:
         return tuple(
             TaskWithdrawn(
@@ -155,6 +176,17 @@ def _again(case: Case, person: Person, done: datetime) -> datetime | None:
     if isinstance(person.again, Span):
         return later(case, done, person.again)
     return done if person.again == "at_once" else None
+
+
+def _last_like(case: Case, opened: TaskOpened) -> Task | None:
+    """The last task of the same work as one that is opened."""
+    alike = (task for task in case.tasks.values() if _likeness(task.opened) == _likeness(opened))
+    return max(alike, key=lambda task: task.opened.n, default=None)
+
+
+def _likeness(opened: TaskOpened) -> tuple[object, ...]:
+    """What is the same of a task and of the one that takes its place: the work, not what it is about in detail."""
+    return opened.task.partition("/")[0], opened.task_kind, opened.track, opened.attempt, opened.rail
 
 
 def _opening(key: str, person: Person, now: datetime) -> TaskOpened:

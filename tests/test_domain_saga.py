@@ -10,7 +10,7 @@ from domain.base import Turn
 from domain.calendars import Span
 from domain.case import Case
 from domain.clocks import ClockKind
-from domain.decision import Ending, InformationAsk, Reason
+from domain.decision import AnswerError, Ending, InformationAsk, Reason
 from domain.desk import WrongResult
 from domain.facts import (
     DocumentAdded,
@@ -21,15 +21,17 @@ from domain.facts import (
     OrderChanged,
     Receipt,
     RequestEnded,
+    RequestRejected,
     RequestWithdrawn,
     StatusInquired,
     TaskOpened,
     TaskWithdrawn,
 )
 from domain.order import Order
+from domain.plan import settle
 from domain.policy_rules import Rail
 from domain.results import read_result
-from domain.work import complete, forms_of
+from domain.work import claim, complete, forms_of, release
 from tests.builders import (
     CASE_ID,
     MONDAY,
@@ -458,3 +460,28 @@ def test_a_case_of_before_the_houses_rules_is_planned_all_the_same() -> None:
     assert "submit_request" in doing(plan)
     with_house, _ = at(with_facts(case, [housed()], MONDAY), MONDAY)
     assert with_house.house.rests.routine[0] == Span.parse("5 minutes")
+
+
+# --- whoever had the work has what takes its place ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("released", "minutes", "holder"), [(False, 5, BY), (True, 5, None), (False, 90, None)])
+def test_a_corrected_order_leaves_the_correction_with_whoever_has_it(
+    released: bool, minutes: int, holder: str | None
+) -> None:
+    no = said(RequestRejected, "no", track=TRACK, attempt=1, rail="pas", errors=(AnswerError(code="75"),))
+    case, _ = at(known(order(), no), MONDAY)
+    first = task(case, "correct_request").task
+    case = with_facts(case, [claim(case, first, by=BY, now=MONDAY, source_id="c")], MONDAY)
+    if released:
+        case = with_facts(case, [release(case, first, by=BY, now=MONDAY, source_id="r")], MONDAY)
+    other = case.order.model_copy(update={"diagnoses": ("M54.50",)})
+    case, _ = at(with_facts(case, [said(OrderChanged, "changed", order=other)], MONDAY), MONDAY)
+    assert "correct_request" not in work(case), "its rules are looked up anew"
+    later = MONDAY + timedelta(minutes=minutes)
+    case, _ = at(with_facts(case, [pinned(other).model_copy(update={"source_id": "p2"})], later), later)
+    case, _ = at(with_facts(case, [covered(now=later).model_copy(update={"source_id": "c2"})], later), later)
+    again = task(case, "correct_request").task
+    assert again != first
+    assert case.tasks[again].holder(later) == holder
+    assert settle(case, later)[1].facts == ()
