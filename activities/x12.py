@@ -214,7 +214,6 @@ def _refusal(findings: tuple[Finding, ...]) -> Decision:
             text=finding.problem,
             where=f"{finding.where}, {finding.field}",
             meaning=f"{finding.field}: {finding.problem}"[:200],
-            meaning=f"{finding.field}: {finding.problem}"[:200],
             remedy=finding.remedy,
         )
         for finding in findings[:10]
