@@ -44,10 +44,11 @@ async def test_numbers_are_given_in_turn_for_each_practice_and_carrier(db: Datab
     assert await numbers.of_trace("lakeside", "northbridge", "nobody") == frozenset()
 
 
-async def test_many_workers_at_once_get_different_ones(db: Database) -> None:
+async def test_many_workers_at_once_get_different_ones_and_one_that_starts_anew_goes_on(db: Database) -> None:
     workers = [ControlNumbers(db) for _ in range(4)]
-    given = await asyncio.gather(*(workers[n % 4].next(use(trace=f"case-{n}")) for n in range(40)))
-    assert sorted(given) == list(range(1, 41))
+    given = await asyncio.gather(*(workers[n % 4].next(use(trace=f"case-{n}")) for n in range(200)))
+    assert sorted(given) == list(range(1, 201))
+    assert await ControlNumbers(db).next(use(trace="case-after")) == 201
 
 
 async def test_after_the_last_one_they_begin_anew(db: Database) -> None:
