@@ -13,6 +13,7 @@ import pytest
 
 from activities.subscriptions import SILENCE, Subscriptions
 from connectors.errors import NotUnderstood, Refused
+from connectors.pas.claim import Version
 from connectors.pas.client import PasClient
 from connectors.pas.read import read_notification
 from connectors.pas.subscription import ensure_subscription, subscription
@@ -95,8 +96,8 @@ async def test_a_new_subscription_counts_anew_and_what_the_old_one_missed_is_ask
     assert (fresh.last_event, fresh.beats, fresh.missed_at) == (0, False, NOW + HOUR)
 
 
-def client_at(at: str, http: httpx.AsyncClient, practice: str) -> PasClient:
-    return PasClient(http, f"{at}/fhir", f"{at}/oauth/token", practice, lambda: "y", "2.2.1", timedelta(seconds=5))
+def client_at(at: str, http: httpx.AsyncClient, practice: str, version: Version = "2.2.1") -> PasClient:
+    return PasClient(http, f"{at}/fhir", f"{at}/oauth/token", practice, lambda: "y", version, timedelta(seconds=5))
 
 
 async def test_a_subscription_is_made_once_found_again_and_made_anew_where_it_failed(
@@ -138,6 +139,33 @@ async def test_a_payer_that_cannot_be_searched_or_gives_no_id(receiver: Receiver
         assert await ensure_subscription(client, wanted, None) == "Subscription/9"
         with pytest.raises(NotUnderstood):
             await ensure_subscription(client, wanted, "Subscription/9")
+
+
+@pytest.mark.parametrize(("version", "wants"), [("2.0.1", ["full-resource", "id-only"]), ("2.2.1", ["full-resource"])])
+async def test_a_payer_of_the_older_version_may_tell_ids_only(
+    receiver: Receiver, version: Version, wants: list[str]
+) -> None:
+    asked: list[str] = []
+
+    def payer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/oauth/token":
+            return httpx.Response(200, json={"access_token": "t"})
+        if request.method == "GET":
+            return httpx.Response(405)
+        (content,) = json.loads(request.content)["channel"]["_payload"]["extension"]
+        asked.append(content["valueCode"])
+        taken = content["valueCode"] == "id-only"
+        return httpx.Response(201 if taken else 422, json={"resourceType": "Subscription", "id": "9"})
+
+    wanted = subscription(receiver.url, "1990000001", "orgIdentifier", "s3cret")
+    async with httpx.AsyncClient(transport=httpx.MockTransport(payer)) as http:
+        client = client_at("http://payer.example", http, "lakeside", version)
+        if version == "2.0.1":
+            assert await ensure_subscription(client, wanted, None) == "Subscription/9"
+        else:
+            with pytest.raises(Refused, match="subscription:422"):
+                await ensure_subscription(client, wanted, None)
+    assert asked == wants
 
 
 def callback(kind: str, reference: str, number: int) -> bytes:

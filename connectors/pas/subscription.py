@@ -7,11 +7,12 @@ from datetime import timedelta
 from http import HTTPStatus
 from urllib.parse import quote
 
-from connectors.errors import NotUnderstood
+from connectors.errors import NotUnderstood, Refused
 from connectors.lenient import Json, NotJson, objects, parse, raw, token
 from connectors.pas.client import PasClient
 from connectors.pas.parties import resource
 from connectors.pas.words import BACKPORT, TOPIC
+from connectors.raw import RawAnswer
 
 _STANDS = frozenset({"requested", "active"})
 
@@ -62,7 +63,7 @@ async def ensure_subscription(client: PasClient, wanted: Json, reference: str | 
     held = await _held(client, wanted, reference)
     if held is not None and not anew and held.get("status") in _STANDS and _says(held) == _says(wanted):
         return f"Subscription/{held['id']}"
-    answer = await client.subscribe(wanted)
+    answer = await _subscribed(client, wanted)
     made = _subscription(answer.body)
     if made is None:
         raise NotUnderstood("subscription:no_id", answer.body, answer.media_type or "application/octet-stream")
@@ -81,6 +82,17 @@ async def status_of(client: PasClient, reference: str) -> str | None:
     answer = await client.read(reference)
     found = _subscription(answer.body) if answer.status == HTTPStatus.OK else None
     return token(found.get("status"), 20) if found is not None else None
+
+
+async def _subscribed(client: PasClient, wanted: Json) -> RawAnswer:
+    """Subscribe. A payer of PAS 2.0.1 must serve ids, and whole answers by agreement only: what they tell is then asked for."""
+    try:
+        return await client.subscribe(wanted)
+    except Refused as refused:
+        if client.version != "2.0.1" or not refused.code.startswith("subscription:"):
+            raise
+    content = {"url": f"{BACKPORT}backport-payload-content", "valueCode": "id-only"}
+    return await client.subscribe({**wanted, "channel": {**wanted["channel"], "_payload": {"extension": [content]}}})
 
 
 async def _held(client: PasClient, wanted: Json, reference: str | None) -> Json | None:
