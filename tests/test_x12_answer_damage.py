@@ -213,7 +213,7 @@ def test_what_is_no_review_is_named_and_an_older_edition_too() -> None:
 
 
 def test_another_patient_who_is_rejected_in_the_same_transaction_is_an_answer_of_its_own() -> None:
-    other = [("HL", 9, 2, "22", 0), ("NM1", "IL", "1", "Elsewhere", None, None, None, None, "MI", "MER000999")]
+    other: Line = [("HL", 9, 2, "22", 0), ("NM1", "IL", "1", "Elsewhere", None, None, None, None, "MI", "MER000999")]
     segments = [*body((event_of(A1), LINES)), *(segment(*one) for one in [*other, ("AAA", "N", None, "72", "C")])]
     decided, rejected = read_all(closed(segments))
     assert (decided.result, rejected.result) == (Result.DECIDED, Result.REJECTED)
