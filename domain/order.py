@@ -83,7 +83,8 @@ _YEARS = (1850, 2200)
 _Typed = Annotated[Name, AfterValidator(_typed)]
 _Id = Annotated[Key, AfterValidator(_typed)]
 _Day = Annotated[Day, AfterValidator(_of_our_time)]
-_Moment = Annotated[Instant, AfterValidator(_of_our_time)]
+Moment = Annotated[Instant, AfterValidator(_of_our_time)]
+"""An instant of our time: what is meant by one further away nobody can say, and no clock can run to it."""
 Npi = Annotated[str, AfterValidator(_npi)]
 Icd10 = Annotated[str, AfterValidator(_icd10)]
 ProcedureCode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{5}$")]
@@ -213,7 +214,7 @@ class Appointment(Frozen):
     """A visit for the service."""
 
     id: Key
-    starts_at: _Moment
+    starts_at: Moment
     status: AppointmentStatus = AppointmentStatus.BOOKED
 
 
@@ -238,7 +239,7 @@ class Order(Frozen):
         description="The system that the order comes from, such as nextgen."
     )
     number: _Id
-    ordered_at: _Moment
+    ordered_at: Moment
     urgency: Urgency = Urgency.ROUTINE
     urgency_attestation: str | None = Field(
         default=None, max_length=500, description="Why it cannot wait, in the clinician's words; payers ask for it."

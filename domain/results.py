@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from domain.base import Day, Frozen, Instant
 from domain.decision import NumberType, Outcome, Reason
 from domain.facts import Benefits, CoverageStatus, Receipt
-from domain.order import AppointmentStatus, DocumentRef
+from domain.order import AppointmentStatus, DocumentRef, Moment
 
 Words = Annotated[str, Field(min_length=1, max_length=1000)]
 Reference = Annotated[str, Field(min_length=1, max_length=80)]
@@ -248,7 +248,7 @@ class VisitArranged(Form):
 
     result: Literal["visit"] = "visit"
     appointment: Annotated[str, Field(min_length=1, max_length=200)] = Field(description="Its id in the schedule.")
-    starts_at: Instant
+    starts_at: Moment
     status: AppointmentStatus = AppointmentStatus.BOOKED
 
 
@@ -262,7 +262,7 @@ class TimeExtended(Asked):
     """The payer gave itself more time, with notice."""
 
     result: Literal["time_extended"] = "time_extended"
-    until: Instant
+    until: Moment
 
 
 class ChannelTrouble(Form):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from domain.attempt import DIFFERING, Attempt, changed_attempt, empty, with_key
@@ -30,6 +30,9 @@ from domain.facts import (
     TaskReleased,
     TaskWithdrawn,
 )
+
+_END_OF_TIME = datetime(9000, 1, 1, tzinfo=UTC)
+"""What lies later has no end: calendars reach a little further, so that a clock can still run to it."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def changed_track(track: Track, fact: Fact) -> Track:
         case ReferralObtained():
             return replace(track, referral=fact)
         case ClockExtended():
-            return replace(track, extended_until=fact.until)
+            return replace(track, extended_until=min(fact.until, _END_OF_TIME))
         case (
             RequestSubmitted()
             | RequestRejected()

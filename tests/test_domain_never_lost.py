@@ -1,14 +1,21 @@
 """Nothing is lost unseen, by example: requests that nobody waits for, and what a full case does with more."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from domain.actions import InquireStatus
+import pytest
+from pydantic import ValidationError
+
+from domain.actions import GatherDocuments, InquireStatus
 from domain.base import Stage, Turn
 from domain.case import Case
+from domain.clocks import ClockKind
 from domain.decision import Decision, LineDecision, Outcome, Result
 from domain.facts import (
     MAX_CASE_BYTES,
+    ClockExtended,
     DecisionReceived,
+    DocumentAdded,
     Fact,
     FactRetracted,
     Failure,
@@ -24,7 +31,7 @@ from domain.keeping import Keeping
 from domain.refusal import refuse
 from domain.results import read_result
 from domain.work import claim, complete, forms_of
-from tests.builders import MONDAY, Hands, at, done, known, of_kind, order, said, submitted, with_facts, work
+from tests.builders import MONDAY, Hands, at, document, done, known, of_kind, order, said, submitted, with_facts, work
 
 TRACK = "1-ordering"
 INES, JO = "person:ines", "person:jo"
@@ -166,3 +173,29 @@ def test_who_waits_long_looks_the_seldomer_so_that_a_silent_payer_fills_no_case(
     assert len([at for at in asked if at < first_day]) >= 6
     assert len([at for at in asked if at > last_day]) <= 1
     assert hands.case.size < 250 * 1024
+
+
+FAR = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""How payers and records write that there is no end."""
+
+
+def test_a_date_at_the_end_of_time_stops_no_plan() -> None:
+    endless = said(ClockExtended, "endless", track=TRACK, until=FAR, rule="payer/notice")
+    strange = said(DocumentAdded, "strange", document=document("office_note", FAR.date(), "strange"))
+    _, plan = at(known(order(), submitted(), endless, strange), MONDAY)
+    assert any(clock.kind is ClockKind.PAYER_DECISION and clock.due.year == 9000 for clock in plan.clocks)
+    _, plan = at(known(order(documents=("imaging_report", "conservative_therapy")), strange), MONDAY)
+    (looked,) = of_kind(plan.actions, GatherDocuments)
+    assert looked.wanted == ("office_note",), "a date that is none makes no document fresh"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"result": "visit", "appointment": "APT-1", "starts_at": FAR},
+        {"result": "time_extended", "until": FAR, "reference": "LETTER-1"},
+    ],
+)
+def test_a_form_takes_no_moment_that_no_clock_can_run_to(form: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="the year lies between"):
+        read_result(form)

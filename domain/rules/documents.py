@@ -94,11 +94,15 @@ def _serves(case: Case, policy: PolicySlice | None, need: DocumentNeed | None, d
         return False
     if need is None or need.within is None or policy is None:
         return True
-    if document.dated is None:
+    if document.dated is None or document.dated.year >= _STRANGE:
         return False
     calendar = policy.calendar(next(iter(policy.calendars)))
     latest = calendar.local_date(add(_noon(document.dated), need.within, calendar))
     return calendar.local_date(case.order.ordered_at) <= latest
+
+
+_STRANGE = 9000
+"""From this year on a date is a sign for something else (9999-12-31), and calendars end."""
 
 
 def _noon(day: date) -> datetime:
