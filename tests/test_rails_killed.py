@@ -180,10 +180,11 @@ async def taken(here: World) -> int:
     effects: dict[str, Any] = received.json()["effects"]
     counts = [item for row in effects["submits"] for item in row["effects"].items()]
     voids: int = sum(one["ids"].get("operation") == "cancel" for one in await here.received("gateways"))
-    at_payers = sum(
+    at_payers: int = sum(
         count for effect, count in counts if effect in {"created", "updated", "cancelled", "duplicate", "refused"}
     )
-    return at_payers + voids + len(effects["faxes"]) + len(effects["direct"])
+    on_paper: int = len(effects["faxes"]) + len(effects["direct"])
+    return at_payers + voids + on_paper
 
 
 class Run:
