@@ -13,6 +13,7 @@ from domain.clocks import ClockKind
 from domain.decision import Decision, LineDecision, Outcome, Result
 from domain.facts import (
     MAX_CASE_BYTES,
+    ChannelReported,
     ClockExtended,
     DecisionReceived,
     DocumentAdded,
@@ -31,7 +32,21 @@ from domain.keeping import Keeping
 from domain.refusal import refuse
 from domain.results import read_result
 from domain.work import claim, complete, forms_of
-from tests.builders import MONDAY, Hands, at, document, done, known, of_kind, order, said, submitted, with_facts, work
+from tests.builders import (
+    MONDAY,
+    Hands,
+    at,
+    case_of,
+    document,
+    done,
+    known,
+    of_kind,
+    order,
+    said,
+    submitted,
+    with_facts,
+    work,
+)
 
 TRACK = "1-ordering"
 INES, JO = "person:ines", "person:jo"
@@ -199,3 +214,11 @@ def test_a_date_at_the_end_of_time_stops_no_plan() -> None:
 def test_a_form_takes_no_moment_that_no_clock_can_run_to(form: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="the year lies between"):
         read_result(form)
+
+
+def test_trouble_with_a_channel_that_is_reported_before_any_rules_are_known_stops_no_plan() -> None:
+    needs = ({"line": 1, "authorization": "required", "rule": "call"},)
+    heard = said(RequirementDetermined, "call", track=TRACK, rank=1, payer="meridian-ppo", lines=needs)
+    down = said(ChannelReported, "down", by=INES, track=TRACK, payer="meridian-ppo", rail="portal", state="down")
+    _, plan = at(with_facts(case_of(order()), [heard, down], MONDAY), MONDAY)
+    assert plan.wake_at is not None

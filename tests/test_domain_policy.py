@@ -287,6 +287,16 @@ def test_a_rule_and_its_successor_take_turns() -> None:
     assert any(text.startswith("warning decision_clocks.routine: nothing is in effect") for text in texts(data))
 
 
+def test_two_channels_of_one_rail_take_turns_but_are_never_in_effect_at_once() -> None:
+    data = changed("meridian-ppo")
+    first = data["channels"][0]
+    data["channels"].append({**first, "id": "meridian-pas-next"})
+    assert any("meridian-pas-next are in effect at once" in text for text in texts(data))
+    first["effective"] = {**first["effective"], "until": date(2026, 12, 31)}
+    data["channels"][-1]["effective"] = {"from": date(2027, 1, 1)}
+    assert texts(data) == []
+
+
 @pytest.mark.parametrize("missing", ["source", "verified_on", "effective", "id"])
 def test_every_rule_says_where_it_was_read(missing: str) -> None:
     for section in ("channels", "requirements", "appeals", "tasks"):

@@ -84,7 +84,7 @@ def _ask(case: Case, now: datetime, report: ChannelReported) -> Asks:
     rests = case.house.rests.of(case.order.urgency)
     prefix = f"ask_access/{report.rail}/{report.ref}/"
     asked = [tries[-1] for cause, tries in case.actions.items() if cause.startswith(prefix)]
-    if any(one.ended is None for one in asked):
+    if not rests or any(one.ended is None for one in asked):  # none before the house's rules are known
         return
     since = report.recorded_at or report.occurred_at
     last = max((one.ended.recorded_at or one.ended.occurred_at for one in asked if one.ended), default=since)
