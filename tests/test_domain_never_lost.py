@@ -220,5 +220,5 @@ def test_trouble_with_a_channel_that_is_reported_before_any_rules_are_known_stop
     needs = ({"line": 1, "authorization": "required", "rule": "call"},)
     heard = said(RequirementDetermined, "call", track=TRACK, rank=1, payer="meridian-ppo", lines=needs)
     down = said(ChannelReported, "down", by=INES, track=TRACK, payer="meridian-ppo", rail="portal", state="down")
-    _, plan = at(with_facts(case_of(order()), [heard, down], MONDAY), MONDAY)
+    _, plan = at(with_facts(case_of(order(urgency="stat")), [heard, down], MONDAY), MONDAY)
     assert plan.wake_at is not None

@@ -5,31 +5,28 @@ them; `calm` then lets everybody do their job, which must bring every case to it
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from functools import cache
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from activities.rules import line_keys
 from domain.actions import Action
+from domain.base import Turn
 from domain.case import Case, replay
-from domain.decision import Decision, Ending, InformationAsk, LineDecision, Number, NumberType, Outcome, Reason, Result
+from domain.decision import Decision, Ending, InformationAsk, LineDecision, Outcome, Reason, Result
 from domain.facts import (
     AnswerNotUnderstood,
     AppointmentChanged,
+    CallLogged,
     ChannelReported,
-    ChartDocumented,
     ClockExtended,
     CoverageStatus,
     CoverageVerified,
     DecisionReceived,
     DocumentAdded,
-    DocumentsGathered,
     Fact,
     FactRetracted,
     Failure,
-    HousePinned,
     InformationSent,
     NewAttemptOrdered,
     NoteAdded,
@@ -37,18 +34,16 @@ from domain.facts import (
     OptionChosen,
     OrderCancelled,
     OrderChanged,
-    PatientNotified,
-    PolicyMissing,
-    PolicyPinned,
-    ProviderNotified,
+    QuestionnaireAnswered,
     Receipt,
     RequestEnded,
     RequestRejected,
     RequestSubmitted,
     RequestWithdrawn,
     RequirementDetermined,
-    ResponsibilityPosted,
     StatusInquired,
+    TaskKind,
+    TaskOpened,
     UnknownFact,
     read_fact,
     write_fact,
@@ -56,13 +51,14 @@ from domain.facts import (
 from domain.keeping import Keeping
 from domain.order import Appointment, AppointmentStatus, Order
 from domain.plan import Plan, settle
-from domain.policy import Policy, PolicyError, PolicySlice, slice_policy
 from domain.refusal import refuse_all
 from domain.results import read_result
-from domain.work import WrongResult, claim, complete, forms_of
-from tests.builders import CASE_ID, MONDAY, case_of, document, house, order, packed, policies
+from domain.rules.questionnaire import RESPONSE
+from domain.work import OUTCOMES, WrongResult, claim, complete, outcome, release
+from tests.builders import CASE_ID, MONDAY, case_of, document, order
+from tests.world_answers import SECRET, alike, answer_about, good_forms, right_facts
 
-PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf", "harbor-hmo", "bluestem-mco", "plan-without-rules")
+PAYERS = ("meridian-ppo", "summit-ma", "keystone-sf", "harbor-hmo", "bluestem-mco", "cedar-ppo", "plan-without-rules")
 SERVICES = (
     ("72131", "ct"),
     ("93970", "venous_doppler"),
@@ -70,25 +66,39 @@ SERVICES = (
     ("99203", "consult"),
     ("20610", "other"),
 )
-SECRET = "Quillfeather 1961-04-17 M54.16"
-"""What a careless payer writes into its free text, and what may stand in no title, key or clock."""
 STAFF = ("person:ines", "person:jo")
+BEGINNINGS = (
+    MONDAY,
+    MONDAY,
+    datetime(2026, 10, 31, 20, tzinfo=UTC),  # the night before an hour comes twice
+    datetime(2026, 12, 24, 22, tzinfo=UTC),  # holidays, and a new year of the plan
+    datetime(2027, 3, 13, 9, tzinfo=UTC),  # the night before an hour is left out; channels are maintained
+    datetime(2028, 2, 28, 15, tzinfo=UTC),  # before a leap day
+)
 
 LIKELY = (
     Outcome.APPROVED, Outcome.PENDED, Outcome.PENDED, Outcome.PENDED, Outcome.DENIED, Outcome.MODIFIED,
     Outcome.CONTACT_PAYER, Outcome.CANCELLED,
 )  # fmt: skip
 
+TROUBLE: tuple[tuple[str, Failure | None, str], ...] = (
+    ("submit_request", Failure.AMBIGUOUS, "answer_lost"),
+    ("submit_request", Failure.AMBIGUOUS, "answer_lost"),
+    ("submit_request", Failure.REFUSED, "token:401"),
+    ("submit_request", Failure.REFUSED, "http:422"),
+    ("submit_request", Failure.EXHAUSTED, "breaker_open"),
+    ("submit_request", None, ""),
+    ("inquire_status", Failure.REFUSED, "http:404"),
+    ("inquire_status", None, ""),
+    ("send_information", Failure.AMBIGUOUS, "answer_lost"),
+    ("withdraw_request", Failure.AMBIGUOUS, "answer_lost"),
+    ("gather_documents", None, ""),
+    ("fetch_questionnaire", Failure.EXHAUSTED, "http:503"),
+    ("notify_provider", Failure.REFUSED, "not_granted:notify"),
+)
+"""What goes wrong in a world from its beginning, each time that it is tried, and how; without a failure it brings nothing."""
+
 Step = tuple[str, int]
-
-
-@cache
-def _cut(payer: str, on: date, urgency: str, lines: tuple[Any, ...]) -> PolicySlice | None:
-    found = next((one for one in policies() if isinstance(one, Policy) and one.payer == payer), None)
-    try:
-        return slice_policy(found, on=on, urgency=urgency, lines=lines) if found else None
-    except PolicyError:
-        return None
 
 
 @dataclass
@@ -172,184 +182,29 @@ class World:
 
 def begin_world(rng: random.Random, check: Callable[[World], None] = lambda world: None) -> World:
     """A world with a random order, before its first turn is over."""
+    start = rng.choice(BEGINNINGS)
     code, category = rng.choice((SERVICES[0], *SERVICES))
-    visit = rng.choice((None, MONDAY + timedelta(days=rng.choice((0, 1, 3, 21, 60)), hours=rng.randrange(1, 9))))
+    visit = rng.choice((None, start + timedelta(days=rng.choice((0, 1, 3, 21, 60)), hours=rng.randrange(1, 9))))
     ordered = order(
-        payer=rng.choice(("meridian-ppo", *PAYERS)),
+        payer=rng.choice(("cedar-ppo", *PAYERS)),
         code=code,
         category=category,
         lines=rng.choice((1, 1, 2)),
         urgency=rng.choice(("routine", "routine", "urgent", "stat")),
         visit=visit,
         documents=rng.choice(((), ("office_note", "imaging_report", "conservative_therapy"))),
+        now=start,
     )
-    world = World(Keeping(case_of(ordered)), MONDAY, check=check)
+    world = World(Keeping(case_of(ordered, start)), start, check=check)
     world.told.append(world.case.facts[0])
     world.turn()
+    trouble = rng.choice((*TROUBLE, *[None] * len(TROUBLE)))
     for _ in range(rng.choice((0, 0, 4, 8, 8, 16))):
-        _go_well(world, rng.choice(LIKELY))
+        _go_well(world, rng.choice(LIKELY), trouble)
     return world
 
 
-# --- what a world that means well answers ----------------------------------------------------------------------------
-
-
-def right_facts(world: World, action: Action, outcome: Outcome = Outcome.APPROVED) -> list[Fact]:
-    """The facts that an activity brings when all goes well."""
-
-    def head(what: str) -> dict[str, Any]:
-        return world.head(what=f"{action.key}:{what}"[:150], track=action.track)
-
-    receipt = Receipt(kind="read_back", reference="R-1")
-    given: Any = action
-    match action.kind:
-        case "pin_policy":
-            asked: Order = given.order
-            first = min(line.service_from for line in asked.lines)
-            found = _cut(given.payer_id, first, asked.urgency.value, line_keys(asked))
-            if found is None:
-                return [
-                    HousePinned(**head("house"), house=house()),
-                    PolicyMissing(**head("none"), payer=given.payer_id),
-                ]
-            return [
-                HousePinned(**head("house"), house=house()),
-                PolicyPinned(**head("pinned"), payer=given.payer_id, policy=found),
-            ]
-        case "verify_coverage":
-            benefits = {"copay_cents": 4000}
-            status = CoverageStatus.ACTIVE
-            return [CoverageVerified(**head("covered"), rank=given.rank, status=status, benefits=benefits)]
-        case "gather_documents":
-            documents = tuple(document(kind, world.now.date()) for kind in given.wanted)
-            return [DocumentsGathered(**head("found"), searched=given.wanted, documents=documents)]
-        case "submit_request" | "inquire_status":
-            request = given.request
-            about = {"attempt": request.attempt, "rail": request.rail}
-            wants = InformationAsk(what=(Reason(code="11506-3", text="The note"),))
-            asks = (wants,) if outcome is Outcome.PENDED and world.count % 3 == 0 else ()
-            answer = _decision(world, request.lines, alike(outcome), asks=asks)
-            received = DecisionReceived(**head("answer"), **about, via="submit", decision=answer)
-            if action.kind == "inquire_status":
-                return [StatusInquired(**head("asked"), **about, found=True), received]
-            proof = Receipt(kind="trace_number", reference=request.trace)
-            return [RequestSubmitted(**head("sent"), **about, trace=request.trace, receipt=proof), received]
-        case "withdraw_request":
-            return [
-                RequestWithdrawn(
-                    **head("gone"), attempt=given.request.attempt, rail=given.request.rail, receipt=receipt
-                )
-            ]
-        case "prepare_packet":
-            return [packed(given)]
-        case "send_information":
-            proof = Receipt(kind="http_id", reference="H-2")
-            return [
-                InformationSent(**head("sent"), attempt=given.request.attempt, receipt=proof, documents=given.documents)
-            ]
-        case "notify_patient":
-            return [
-                PatientNotified(
-                    **head("told"), message=given.message, cause=given.cause, channel="message", receipt=receipt
-                )
-            ]
-        case "notify_provider":
-            return [ProviderNotified(**head("told"), message=given.message, cause=given.cause, receipt=receipt)]
-        case "document_in_chart":
-            return [ChartDocumented(**head("filed"), entry=given.entry, cause=given.cause, receipt=receipt)]
-        case "post_responsibility":
-            return [ResponsibilityPosted(**head("posted"), cause=given.cause, total_cents=4000, receipt=receipt)]
-        case "read_appointment":
-            held = world.case.appointment
-            if held is None:
-                held = Appointment(id="APT-NEW", starts_at=world.now + timedelta(days=2))
-            kept = held.starts_at < world.now
-            status_now = AppointmentStatus.KEPT if kept else held.status
-            return [AppointmentChanged(**head("visit"), appointment=held.model_copy(update={"status": status_now}))]
-    msg = f"the world does not know {action.kind}"
-    raise AssertionError(msg)
-
-
-def alike(outcome: Outcome) -> Callable[[int], Outcome]:
-    """The same outcome for every line."""
-    return lambda _: outcome
-
-
-def _decision(world: World, lines: Sequence[int], outcome: Callable[[int], Outcome], **more: Any) -> Decision:
-    """An answer about some lines; approvals with a number and dates that reach far."""
-    good = {Outcome.APPROVED, Outcome.MODIFIED, Outcome.PARTLY_APPROVED}
-
-    def line(number: int) -> LineDecision:
-        said = outcome(number)
-        kind = NumberType.CERTIFICATION if said in good else NumberType.ADMINISTRATIVE
-        return LineDecision(
-            line=number,
-            decision=said,
-            code="A1",
-            numbers=(Number(type=kind, value=f"A{204418830 + world.count:09d}"),) if said in good else (),
-            valid_from=world.now.date() - timedelta(days=2),
-            valid_to=date(9999, 12, 31) if said is Outcome.APPROVED else world.now.date() + timedelta(days=90),
-            reasons=(Reason(code="0F", text=f"Not shown to be necessary for {SECRET}"),),
-        )
-
-    return Decision(result=Result.DECIDED, lines=tuple(line(number) for number in lines), **more)
-
-
-def good_forms(world: World, task: Any) -> Iterator[dict[str, Any]]:
-    """What a person who knows the job hands in, best first."""
-    case, opened = world.case, task.opened
-    track = case.tracks.get(opened.track or "")
-    lines = track.lines_required if track else ()
-    number = f"K{4418830 + world.count:07d}-01" if case.order.primary.payer == "keystone-sf" else "A204418831"
-    far = (world.now + timedelta(days=400)).date().isoformat()
-    visit = case.appointment
-    starts = visit.starts_at if visit and visit.starts_at < world.now else world.now - timedelta(minutes=1)
-    asked = [line.line for line in track.requirement.lines] if track else [line.number for line in case.order.lines]
-    forms: dict[str, dict[str, Any]] = {
-        "coverage_confirmed": {"benefits": {"copay_cents": 2500}, "reference": "CALL-1"},
-        "requirement_determined": {
-            "lines": [{"line": n, "authorization": "required"} for n in asked],
-            "representative": "Dana",
-        },
-        "referral_obtained": {"number": "RF-100"},
-        "submitted": {
-            "receipt": {
-                "kind": "fax_report" if opened.rail == "fax" else "reference_number",
-                "reference": "KREF208817",
-            },
-            "representative": "Dana",
-        },
-        "decided": {
-            "lines": [{"line": n, "decision": "approved", "number": number, "valid_to": far} for n in lines],
-            "reference": "CALL-2",
-        },
-        "information_sent": {"receipt": {"kind": "fax_report", "reference": "FAX-1"}},
-        "option_chosen": {"option": "accept", "reason": "The provider agrees."},
-        "told": {"channel": "call", "reference": "Spoke with the patient"},
-        "filed": {"reference": "Chart note 17"},
-        "responsibility_entered": {"total_cents": 4000, "reference": "Screen 3"},
-        "visit": {"appointment": "APT-10", "starts_at": starts.isoformat(), "status": "kept"},
-        "withdrawn": {"reference": "CALL-5"},
-        "acknowledged": {"note": "Seen, and the payer was called."},
-        "update": {"reason": "The order reads differently."},
-        "resend": {"reason": "The payer wants a new request."},
-        "documents_attached": {
-            "documents": [
-                document(kind, world.now.date()).model_dump(mode="json")
-                for kind in ("office_note", "imaging_report", "conservative_therapy")
-            ]
-        },
-        "send_without": {"reason": "The payer agreed."},
-        "still_pending": {"reference": "CALL-3"},
-        "information_asked": {"what": ["The operative note"], "reference": "CALL-4"},
-        "not_there": {"representative": "Dana"},
-        "channel_trouble": {"state": "working", "rail": opened.rail if opened.rail in {"portal", "fax"} else "phone"},
-        "time_extended": {"until": (world.now + timedelta(days=14)).isoformat(), "reference": "LETTER-1"},
-    }
-    taken = {name.value for name in forms_of(opened)}
-    for name, form in forms.items():
-        if name in taken and not (name == "decided" and not lines):
-            yield {"result": name, **form}
+# --- people --------------------------------------------------------------------------------------------------------------
 
 
 def hand_in(world: World, task: Any, form: dict[str, Any], by: str) -> bool:
@@ -380,17 +235,23 @@ def calm(world: World, most: int = 400) -> None:
     raise AssertionError(msg)
 
 
-def _go_well(world: World, outcome: Outcome) -> None:
-    """What is in flight ends as it should, or else somebody finishes a task; then a turn. No time is slept away."""
+def _go_well(world: World, outcome: Outcome, but: tuple[str, Failure | None, str] | None = None) -> None:
+    """What is in flight ends as it should (but one kind), or else somebody finishes a task; then a turn. Nobody sleeps."""
     if world.flying:
         world.now += timedelta(seconds=30)
         for action in list(world.flying.values()):
-            world.end(action, right_facts(world, action, outcome))
+            kind, failure, error = but or ("", None, "")
+            if action.kind != kind:
+                world.end(action, right_facts(world, action, outcome))
+            elif failure is None:
+                world.end(action, [])
+            else:
+                world.fail(action, failure, error)
     elif world.case.open_tasks:
         world.now += timedelta(minutes=20)
         task = world.case.open_tasks[0]
         holder = task.holder(world.now) or STAFF[0]
-        done = any(hand_in(world, task, form, holder) for form in good_forms(world, task))
+        done = any(hand_in(world, task, form, holder) for form in good_forms(world, task.opened))
         assert done or not world.case.tasks[task.opened.task].is_open, f"nobody can finish {task.opened.task}"
     world.turn()
 
@@ -437,7 +298,17 @@ def _end_one(world: World, rng: random.Random) -> None:
         case "wrong":
             world.end(action, [_claimed(world, rng)])
         case failure:
-            world.fail(action, Failure(failure), rng.choice(("TEST", "breaker_open", "token:401", "policy:no_channel")))
+            world.fail(
+                action,
+                Failure(failure),
+                rng.choice(("TEST", "breaker_open", "token:401", "policy:no_channel", "http:422")),
+            )
+
+
+def _all_well(world: World, rng: random.Random) -> None:
+    """For a while everybody does their job."""
+    for _ in range(rng.choice((1, 2, 5))):
+        _go_well(world, rng.choice(LIKELY))
 
 
 def _claimed(world: World, rng: random.Random) -> Fact:
@@ -447,7 +318,7 @@ def _claimed(world: World, rng: random.Random) -> Fact:
     attempt = rng.choice((known.allowed if known else 1, 1, 2, 7))
     drift = rng.choice((timedelta(), timedelta(), -timedelta(days=9), timedelta(days=3000), timedelta(minutes=-3)))
     head = world.head(track=track) | {"occurred_at": world.now + drift}
-    about = {"attempt": attempt, "rail": rng.choice(("pas", "portal", "fax", "r" * 190))}
+    about = {"attempt": attempt, "rail": rng.choice(("pas", "x12", "gateway", "portal", "fax", "r" * 190))}
     lines = rng.choice(((1,), (1, 2), (0,), (5,)))
     receipt = Receipt(kind="http_id", reference="H-1")
     match rng.randrange(15):
@@ -460,15 +331,15 @@ def _claimed(world: World, rng: random.Random) -> Fact:
             return ChannelReported(**head, payer=payer, rail=rng.choice(("portal", "fax")), state=state)
         case 14:
             ask = InformationAsk(what=(Reason(code=rng.choice(("11506-3", "DG", "X9"))),))
-            decision = _decision(world, lines, alike(Outcome.PENDED), asks=(ask,))
+            decision = answer_about(world, lines, alike(Outcome.PENDED), asks=(ask,))
             return DecisionReceived(**head, **about, via="inquiry", decision=decision)
         case 0 | 1 | 2:
             outcomes = tuple(Outcome)
-            decision = _decision(world, lines, lambda _: rng.choice(outcomes))
+            decision = answer_about(world, lines, lambda _: rng.choice(outcomes))
             return DecisionReceived(**head, **about, via="notification", decision=decision)
         case 3:
             asks = tuple(InformationAsk(what=(Reason(text=f"{n} {SECRET} ".ljust(998, "x")),)) for n in range(7))
-            decision = _decision(world, lines, alike(Outcome.PENDED), asks=asks)
+            decision = answer_about(world, lines, alike(Outcome.PENDED), asks=asks)
             return DecisionReceived(**head, **about, via="inquiry", decision=decision)
         case 4:
             return AnswerNotUnderstood(**head, **about, why=f"A web page about {SECRET}. ".ljust(998, "y"))
@@ -478,7 +349,9 @@ def _claimed(world: World, rng: random.Random) -> Fact:
         case 6:
             return StatusInquired(**head, **about, found=rng.choice((True, False)))
         case 7:
-            return NotificationClaimed(**head, payer=rng.choice(PAYERS), why="No signature.")
+            return NotificationClaimed(
+                **head, payer=rng.choice((world.case.order.primary.payer, *PAYERS)), why="No signature."
+            )
         case 8:
             return RequestSubmitted(**head, **about, trace="T-1", receipt=receipt)
         case 9:
@@ -501,7 +374,7 @@ def _late(world: World, rng: random.Random) -> None:
             if not track.attempt.reached_payer or rng.random() < 0.3:
                 continue
             outcome = rng.choice((Outcome.APPROVED, Outcome.PENDED, Outcome.DENIED, Outcome.CANCELLED))
-            decision = _decision(world, track.lines_required or (1,), alike(outcome))
+            decision = answer_about(world, track.lines_required or (1,), alike(outcome))
             about = {"attempt": track.attempt.number, "rail": rail, "via": "notification"}
             world.report(DecisionReceived(**world.head(track=track.key), **about, decision=decision))
 
@@ -544,7 +417,7 @@ def _person_works(world: World, rng: random.Random) -> None:
         return
     task = rng.choice(tasks)
     world.now += timedelta(minutes=rng.choice((1, 30)))
-    form = rng.choice(list(good_forms(world, task)))
+    form = rng.choice(list(good_forms(world, task.opened)))
     if form["result"] == "decided":
         for line in form["lines"]:
             line["decision"] = rng.choice(("approved", "modified", "denied"))
@@ -552,6 +425,61 @@ def _person_works(world: World, rng: random.Random) -> None:
     if form["result"] == "option_chosen":
         form["option"] = rng.choice(("accept", "self_pay", "peer_to_peer", "appeal"))
     hand_in(world, task, form, rng.choice(STAFF))
+
+
+def _person_learns(world: World, rng: random.Random) -> None:
+    """Somebody learned something without a task: any of the forms that are taken then, about any track."""
+    if not world.case.tracks:
+        return
+    track = world.case.tracks[rng.choice(sorted(world.case.tracks))]
+    asked = TaskOpened(
+        **world.head(by=STAFF[0], track=track.key),
+        task="nobody's/1",
+        task_kind=TaskKind.REVIEW,
+        turn=Turn.STAFF,
+        title="None.",
+        due=world.now,
+        rule="none",
+        rail=(track.attempt.rail or "")[:40] or None,
+    )
+    form = rng.choice([form for form in good_forms(world, asked, OUTCOMES) if form["result"] in OUTCOMES])
+    if form["result"] == "channel_trouble":
+        form |= {"state": rng.choice(("working", "credentials", "second_factor", "down"))}
+    try:
+        facts = outcome(
+            world.case, read_result(form), by=STAFF[0], now=world.now, source_id=world.source("said"), track=track.key
+        )
+    except WrongResult:
+        return
+    world.ask(*facts)
+
+
+def _person_saves(world: World, rng: random.Random) -> None:
+    """The payer's form is begun and saved for later, or somebody writes down a call."""
+    head = world.head(by=STAFF[0])
+    if not world.case.forms:
+        world.ask(CallLogged(**head, with_whom=Turn.PAYER, asked="Is it there?", answered="Not yet."))
+        return
+    form = rng.choice(world.case.forms)
+    response = document(RESPONSE, world.now.date(), world.source("half"))
+    saved = {"form": form.ref, "questionnaire": form.questionnaire, "response": response, "context": form.context}
+    world.ask(QuestionnaireAnswered(**head, track=form.track, **saved, complete=rng.random() < 0.3))
+
+
+def _person_releases(world: World, rng: random.Random) -> None:
+    held = [task for task in world.case.open_tasks if task.holder(world.now)]
+    if held:
+        task = rng.choice(held)
+        supervisor = rng.random() < 0.5
+        by = "person:lead" if supervisor else task.holder(world.now) or STAFF[0]
+        source = world.source("release")
+        world.ask(release(world.case, task.opened.task, by=by, now=world.now, source_id=source, supervisor=supervisor))
+
+
+def _plan_fails(world: World, rng: random.Random) -> None:
+    """A release is broken for an hour: no plan can be made, until it can."""
+    if world.case.closed is None:
+        world.keeping.plan_failed(rng.choice(("PlanError", "KeyError")), world.now)
 
 
 def _person_claims(world: World, rng: random.Random) -> None:
@@ -609,6 +537,8 @@ def _order_changes(world: World, rng: random.Random) -> None:
                 )
             },
             {"lines": held.lines[:1]},
+            {"facility": None},
+            {"rendering": held.ordering.model_copy(update={"npi": "1999000031"})},
             {"patient": held.patient.model_copy(update={"may_be_messaged": False})},
         )
     )
@@ -630,6 +560,7 @@ def _retract(world: World, rng: random.Random) -> None:
 
 EVENTS: dict[str, Callable[[World, random.Random], None]] = {
     "end": _end_one,
+    "well": _all_well,
     "wake": _wake,
     "wait": _wait,
     "system": _system,
@@ -637,6 +568,9 @@ EVENTS: dict[str, Callable[[World, random.Random], None]] = {
     "person works": _person_works,
     "person claims": _person_claims,
     "person says": _person_says,
+    "person learns": _person_learns,
+    "person saves": _person_saves,
+    "person releases": _person_releases,
     "repeat": _repeat,
     "visit moves": _visit_moves,
     "order changes": _order_changes,
@@ -645,4 +579,5 @@ EVENTS: dict[str, Callable[[World, random.Random], None]] = {
     "long note": _long_note,
     "retract": _retract,
     "cancel": _cancel,
+    "plan fails": _plan_fails,
 }
