@@ -156,7 +156,7 @@ class AuthorizationWorkflow:
                     result_type=Settled,
                     start_to_close_timeout=PLANNING,
                     retry_policy=RetryPolicy(maximum_interval=PLANNING),
-                    summary=f"Plan from {self._case.n} facts",
+                    summary=f"Plan after fact {self._case.n}",
                     priority=self._priority,
                 )
             except ActivityError as error:

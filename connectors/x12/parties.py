@@ -54,6 +54,11 @@ class Pen:
         """Return a name or free text, fit to be written and cut to the length that X12 allows."""
         return plain(said or "", self._charset, limit)
 
+    def message(self, said: str, limit: int) -> str:
+        """Return free text that says so, by three dots at its end, where X12 has no room for all of it."""
+        whole = plain(said, self._charset)
+        return whole if len(whole) <= limit else f"{whole[: limit - 4].rstrip()} ..."
+
     def key(self, value: str) -> str:
         """Return an identifier as it is; in capitals where the payer takes only those."""
         return value.upper() if self._charset == "basic" else value

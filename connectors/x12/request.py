@@ -171,7 +171,7 @@ class _Writer:
         if not self._cancels:
             made += [self._document(number, kind) for number, kind in self._documents()]
             if order.urgency_attestation:
-                made.append(segment("MSG", self._pen.words(order.urgency_attestation, _MESSAGE)))
+                made.append(segment("MSG", self._pen.message(order.urgency_attestation, _MESSAGE)))
         return [*made, *providers(self._request, self._pen)]
 
     def _review(self, line: ServiceLine, certification: str, *, event: bool) -> Segment:

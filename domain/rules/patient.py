@@ -1,8 +1,9 @@
 """Duty: tell the patient, once, of each change that matters: approval, delay, denial, nothing obtained before the visit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -36,6 +37,18 @@ from domain.track import Track
 Message = Literal[
     "approved", "not_required", "delayed", "denied", "partly_approved", "not_obtained_before_visit", "cancelled"
 ]
+_CALLED: Mapping[Message, str] = MappingProxyType(
+    {
+        "approved": "the authorization is there",
+        "not_required": "no authorization is needed",
+        "delayed": "the payer takes longer than it should",
+        "denied": "the payer said no, and what can be done",
+        "partly_approved": "the payer approved a part",
+        "not_obtained_before_visit": "the authorization is not there before the visit",
+        "cancelled": "the request was cancelled",
+    }
+)
+"""What a person who calls in place of a message says."""
 
 
 def patient(case: Case, now: datetime) -> Asks:
@@ -96,7 +109,7 @@ def _tell(case: Case, now: datetime, policy: PolicySlice | None, message: Messag
         kind=TaskKind.TELL_PATIENT,
         stage=Stage.INFORMING,
         turn=Turn.STAFF,
-        title=f"Call the patient: {message.replace('_', ' ')}. A message could not be sent.",
+        title=f"Call the patient: {_CALLED[message]}. A message could not be sent.",
         checklist=("Verify whom you speak with before you say anything about care.",),
         time=time,
         cause=about,
