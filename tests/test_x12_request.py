@@ -311,9 +311,9 @@ def npi(nine: int) -> str:
     return next(f"{start}{digit}" for digit in range(10) if luhn_valid(f"{start}{digit}"))
 
 
-words = st.text(st.characters(min_codepoint=32, max_codepoint=0x24F, exclude_categories=["Cc"]), min_size=1, max_size=80).filter(
-    lambda said: bool(plain(said, limit=35))
-)
+words = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0x24F, exclude_categories=["Cc"]), min_size=1, max_size=80
+).filter(lambda said: bool(plain(said, limit=35)))
 providers = st.builds(
     Provider, npi=st.integers(0, 10**8 - 1).map(npi), family_name=words, given_name=words, phone=st.just("217-555-0110")
 )
