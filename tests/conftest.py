@@ -1,6 +1,6 @@
 """Servers and keys that tests share: the real Temporal server (time skipped), a real PostgreSQL, the sandbox.
 
-One of each a session, so with `-n 2` each worker of pytest-xdist has its own. Tests that need the wall clock, a
+One of each a session, so each worker of pytest-xdist has its own. Tests that need the wall clock, a
 killed server or a database of their own start one with `runtime.embedded` and `runtime.embedded_postgres`.
 
 Properties are tried on the same examples in every run; `HYPOTHESIS_PROFILE=long` tries many more, other ones each time.
@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONGEST = ("test_f_nothing_lost", "test_cli_up", "test_pas_profiles", "test_watchman")
-"""Files that take long begin first, so that both workers end at about the same time."""
+"""Files that take long begin first, so that all workers end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -420,14 +420,17 @@ async def test_schedules_are_made_once_changed_when_they_differ_and_removed_with
             schedule.policy.overlap = ScheduleOverlapPolicy.ALLOW_ALL
             return ScheduleUpdate(schedule)
 
+        async def changed() -> bool:
+            return not (await handle.describe()).schedule.spec.intervals
+
+        async def paused() -> bool:
+            return (await handle.describe()).schedule.state.paused
+
+        # One after the other: of two that come at once, Temporal may take in the pause first, and the update undoes it.
         await handle.update(slower)
+        await until(changed)
         await handle.pause(note="maintenance")
-
-        async def taken_in() -> bool:
-            held = (await handle.describe()).schedule
-            return held.state.paused and not held.spec.intervals
-
-        await until(taken_in)
+        await until(paused)
         assert await ensure_schedules(house.client, settings, {practice.id: practice}) == [WATCHMAN]
 
         async def put_right() -> ScheduleDescription | None:
