@@ -52,7 +52,7 @@ async def run(settings: Settings, console: Console) -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             await _unless(leave, _Start(settings, steps, machine, http, console).and_stay())
     finally:
-        steps.say("Stopping ...", "dim")
+        steps.say(f"Stopping: what was begun may take up to {settings.drain_seconds:.0f} s to finish.", "dim")
         await machine.stop()
         lock.release()
 
