@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+from temporalio.client import ScheduleHandle
 
 from domain.facts import OrderCancelled
+from runtime.schedules import WATCHMAN
 from store.tokens import Role
 from tests.crash import Machine, Office, Watched, eventually
 
@@ -121,6 +123,23 @@ async def test_temporal_killed_and_started_on_its_file_goes_on(machine: Machine)
     await office.require_everything_once(lost, done)
 
 
+@pytest.fixture
+async def only_asked(machine: Machine) -> AsyncIterator[None]:
+    """The watchman makes its rounds when a test asks for one, and not whenever five minutes are over."""
+
+    def handle() -> ScheduleHandle:
+        return machine.client.get_schedule_handle(WATCHMAN)
+
+    async def paused() -> bool | None:
+        return (await handle().describe()).schedule.state.paused or None
+
+    await handle().pause()
+    await eventually("the watchman is paused", paused)
+    yield
+    await handle().unpause()
+
+
+@pytest.mark.usefixtures("only_asked")
 async def test_temporal_from_an_older_copy_learns_what_it_lost_and_sends_nothing_twice(machine: Machine) -> None:
     older, fresh = machine.office("older"), machine.office("fresh")
     await older.set(slow_wall_seconds=4)
@@ -173,6 +192,7 @@ async def test_temporal_from_an_older_copy_learns_what_it_lost_and_sends_nothing
     await fresh.require_everything_once(opened, flying)
 
 
+@pytest.mark.usefixtures("only_asked")
 async def test_a_copy_that_remembers_the_last_round_is_noticed_by_what_it_lacks(machine: Machine) -> None:
     portal = await machine.office("young").open(payer="keystone-sf")
     await portal.until("a person has to ask", lambda case: bool(case.open_tasks))
